@@ -1,0 +1,71 @@
+"""Exact answers about Binarized Neural Networks.
+
+Names are imported when first used, so that ``import bnnverify`` and ``bnnverify --help`` cost
+milliseconds, not the import of numpy and numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bnnverify.formats import load as load
+    from bnnverify.formats import save as save
+    from bnnverify.inference import predict as predict
+    from bnnverify.network import BitInput as BitInput
+    from bnnverify.network import Block as Block
+    from bnnverify.network import ConvBlock as ConvBlock
+    from bnnverify.network import MaxPool as MaxPool
+    from bnnverify.network import Network as Network
+    from bnnverify.network import Output as Output
+    from bnnverify.network import QuantizedInput as QuantizedInput
+    from bnnverify.network import ThresholdInput as ThresholdInput
+    from bnnverify.queries.count import count as count
+    from bnnverify.queries.profile import profile as profile
+    from bnnverify.queries.radius import radius as radius
+    from bnnverify.queries.results import Ties as Ties
+    from bnnverify.queries.results import Verdict as Verdict
+    from bnnverify.queries.robustness import robustness as robustness
+    from bnnverify.regions import CostBall as CostBall
+    from bnnverify.regions import FreeBits as FreeBits
+    from bnnverify.regions import HammingBall as HammingBall
+    from bnnverify.regions import PixelBox as PixelBox
+
+_HOMES = {
+    "bnnverify.formats": ("load", "save"),
+    "bnnverify.inference": ("predict",),
+    "bnnverify.network": (
+        "BitInput",
+        "Block",
+        "ConvBlock",
+        "MaxPool",
+        "Network",
+        "Output",
+        "QuantizedInput",
+        "ThresholdInput",
+    ),
+    "bnnverify.queries.count": ("count",),
+    "bnnverify.queries.profile": ("profile",),
+    "bnnverify.queries.radius": ("radius",),
+    "bnnverify.queries.results": ("Ties", "Verdict"),
+    "bnnverify.queries.robustness": ("robustness",),
+    "bnnverify.regions": ("CostBall", "FreeBits", "HammingBall", "PixelBox"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'bnnverify' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,81 @@
+"""``engines`` and ``datasets``: what there is, and fetching a data set."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from bnnverify.cli.options import add_options
+from bnnverify.errors import UsageError
+
+ENGINES = "which engines can answer, what, and in which regions"
+DATASETS = "which data sets are known; `datasets get NAME` downloads one"
+
+
+def add_commands(commands: Any) -> None:
+    """Add both subcommands."""
+    engines = commands.add_parser("engines", help=ENGINES, description=ENGINES.capitalize(), allow_abbrev=False)
+    add_options(engines, ("json",))
+    engines.set_defaults(run=run_engines)
+    datasets = commands.add_parser("datasets", help=DATASETS, description=DATASETS.capitalize(), allow_abbrev=False)
+    datasets.add_argument("action", nargs="?", choices=("list", "get"), default="list", help="list (default) or get")
+    datasets.add_argument("name", nargs="?", help="the data set to get, for example mnist", metavar="NAME")
+    add_options(datasets, ("data", "json"))
+    datasets.set_defaults(run=run_datasets)
+
+
+def run_engines(arguments: argparse.Namespace) -> int:
+    """Print a table, or one JSON object an engine."""
+    from bnnverify.cli import streams
+    from bnnverify.engines.portfolio import available_engines
+    from bnnverify.reports.json import dumps
+    from bnnverify.reports.tables import table
+
+    names = ("name", "kind", "what", "regions")
+    rows = [{name: getattr(engine, name) for name in names} for engine in available_engines()]
+    if arguments.json:
+        streams.answer("\n".join(dumps(row) for row in rows))
+    else:
+        streams.answer(table(names, [[_cell(row[name]) for name in names] for row in rows], "llll"))
+    return 0
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(map(str, value))
+
+
+def run_datasets(arguments: argparse.Namespace) -> int:
+    """List what is known and found, or download one."""
+    if arguments.action == "get":
+        return _get(arguments)
+    if arguments.name is not None:
+        raise UsageError(f"datasets list takes no name; `bnnverify datasets get {arguments.name}` downloads one")
+    from bnnverify.cli import streams
+    from bnnverify.data import catalog
+    from bnnverify.reports.json import dumps
+    from bnnverify.reports.tables import table
+
+    rows = catalog(arguments.data)
+    if arguments.json:
+        plain = ({**row._asdict(), "found": None if row.found is None else str(row.found)} for row in rows)
+        streams.answer("\n".join(dumps(row) for row in plain))
+        return 0
+    cells = [
+        [row.name, row.title, " ".join(row.splits), f"{row.n_bytes / 1e6:.0f} MB", str(row.found or "-")]
+        for row in rows
+    ]
+    streams.answer(table(["name", "what", "splits", "download", "found in"], cells, "lllrl"))
+    return 0
+
+
+def _get(arguments: argparse.Namespace) -> int:
+    from bnnverify.cli import streams
+    from bnnverify.cli.progress import ByteMeter
+    from bnnverify.data.download import download
+
+    if arguments.name is None:
+        raise UsageError("datasets get: name the data set, for example `bnnverify datasets get mnist`")
+    with ByteMeter() as meter:
+        folder = download(arguments.name, arguments.data, meter.show)
+    streams.answer(str(folder))
+    return 0

@@ -1,0 +1,193 @@
+"""A question as the command line put it: network, instances, region and options, ready to be asked.
+
+It is built once; ``ask`` is then called for every position, in this process or in a forked one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from bnnverify.cli.inputs import FIRST, Chosen, choose, load_network
+from bnnverify.cli.ledger import key_of
+from bnnverify.cli.region import Radius, make_region, read_radius
+from bnnverify.cli.streams import warn
+from bnnverify.errors import UsageError
+from bnnverify.network import Network
+from bnnverify.queries.results import Answer, Ties
+from bnnverify.regions import Region
+from bnnverify.reports.json import row_of
+from bnnverify.reports.pictures import half_blocks_fit
+from bnnverify.reports.prose import describe
+from bnnverify.reports.subject import Subject
+
+DEMO_EPS = "3"
+PASSED_ON = ("target", "ber", "limit")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One answer with its JSON row."""
+
+    subject: Subject
+    answer: Answer
+    row: dict[str, Any]
+
+    def text(self) -> str:
+        """The answer for a reader at this process's stdout."""
+        total = self.row["seconds"]["total"]
+        return describe(self.subject, self.answer, total=total, blocks=half_blocks_fit(sys.stdout.encoding))
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What to ask about which instances.
+
+    Args:
+        command: the subcommand, which is also the name of the query.
+        instances: None means the whole input space.
+        batch: whether the user asked for a range.
+        special: the query's own options.
+        shared: the options of every query, limits excluded.
+        limits: timeout in seconds and memory in MiB.
+        load: seconds it took to get here.
+    """
+
+    command: str
+    network: Network
+    instances: Chosen | None
+    batch: bool
+    radius: Radius | None
+    free: tuple[int, ...] | None
+    norm: str | None
+    special: Mapping[str, Any]
+    shared: Mapping[str, Any]
+    limits: Mapping[str, float | None]
+    load: float = field(default=0.0)
+
+    @property
+    def positions(self) -> range:
+        """The positions to ask about; a single one for the whole space."""
+        return range(1) if self.instances is None else self.instances.rows
+
+    def ask(self, position: int) -> Asked:
+        """Answer the question for one instance."""
+        start = time.perf_counter()
+        subject = self.subject(position)
+        answer = self._query()(self.network, *self._about(subject), **self.special, **self._common)
+        total = self.load + time.perf_counter() - start
+        row = row_of(subject, answer, load=self.load, total=total)
+        return Asked(subject, answer, {**row, "limits": dict(self.limits), "key": self.key(position)})
+
+    def subject(self, position: int) -> Subject:
+        if self.instances is None:
+            return Subject(self.command, self.network)
+        return Subject(
+            self.command,
+            self.network,
+            source=self.instances.source,
+            index=position,
+            instance=self.instances.value(position),
+            label=self.instances.label(position),
+            norm=None if self.radius is None else self.radius.norm,
+            eps=None if self.radius is None else self.radius.number,
+            free=self.free,
+            target=self.special.get("target"),
+        )
+
+    def key(self, position: int) -> str:
+        """Names the question, its limits aside, by everything that decides the answer."""
+        return key_of({**self._key_parts, "instance": self._instance_digest(position), "index": position})
+
+    @cached_property
+    def _key_parts(self) -> dict[str, Any]:
+        return {
+            "command": self.command,
+            "model": self.network.fingerprint,
+            "eps": None if self.radius is None else [self.radius.norm, str(self.radius.reach)],
+            "free": self.free,
+            "norm": self.norm,
+            **self.special,
+            **self.shared,
+        }
+
+    def _instance_digest(self, position: int) -> str | None:
+        if self.instances is None:
+            return None
+        values = np.ascontiguousarray(self.instances.value(position), dtype=np.int64)
+        return hashlib.sha256(values.tobytes()).hexdigest()
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {**self.shared, **self.limits, "ties": Ties(self.shared["ties"])}
+
+    def _query(self) -> Any:
+        return getattr(import_module(f"bnnverify.queries.{self.command}"), self.command)
+
+    def _about(self, subject: Subject) -> tuple[Any, ...]:
+        """What follows the network in the query's call: an instance, a region, or nothing."""
+        if self.command == "radius":
+            return (subject.instance,)
+        return (self._region(subject),)
+
+    def _region(self, subject: Subject) -> Region | None:
+        if subject.instance is None:
+            return None
+        return make_region(self.network, subject.instance, self.radius, self.free)
+
+
+def read_question(arguments: argparse.Namespace) -> Question:
+    """Load what the arguments name and check that they fit together.
+
+    Raises:
+        UsageError: if an argument is missing or does not fit.
+    """
+    start = time.perf_counter()
+    network = load_network(arguments.model)
+    eps, free = getattr(arguments, "eps", None), getattr(arguments, "free", None)
+    whole = arguments.command == "count" and _is_whole_space(arguments)
+    instances = None if whole else choose(arguments, network, FIRST)
+    norm = arguments.norm
+    if arguments.command != "radius" and eps is None:
+        if norm is not None:
+            raise UsageError(f"--norm {norm}: it measures --eps, which is missing")
+        eps = None if whole or free is not None else _demo_eps(arguments)
+    return Question(
+        command=arguments.command,
+        network=network,
+        instances=instances,
+        batch=arguments.index is not None and not arguments.index.single,
+        radius=None if eps is None else read_radius(network, eps, norm),
+        free=free,
+        norm=norm,
+        special=_special(arguments),
+        shared={name: getattr(arguments, name) for name in ("ties", "engine", "check", "seed")},
+        limits={"timeout": arguments.timeout, "memory": arguments.memory},
+        load=time.perf_counter() - start,
+    )
+
+
+def _special(arguments: argparse.Namespace) -> dict[str, Any]:
+    found = {name: getattr(arguments, name) for name in PASSED_ON if hasattr(arguments, name)}
+    return {**found, "norm": arguments.norm} if arguments.command == "radius" else found
+
+
+def _is_whole_space(arguments: argparse.Namespace) -> bool:
+    given = (arguments.input, arguments.index, arguments.eps, arguments.free)
+    return arguments.model is not None and all(value is None for value in given)
+
+
+def _demo_eps(arguments: argparse.Namespace) -> str:
+    if arguments.model is not None or arguments.input is not None:
+        raise UsageError("the region is missing: give --eps, --free or both")
+    warn(f"no region given; asking about {DEMO_EPS} flipped pixels (--eps {DEMO_EPS})")
+    return DEMO_EPS

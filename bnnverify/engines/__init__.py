@@ -1,0 +1,1 @@
+"""One file an engine; :mod:`bnnverify.engines.portfolio` chooses among them."""

@@ -1,0 +1,206 @@
+"""The ``enumerate`` engine: visit every input of a region, or close it by bounds; all bits are exact.
+
+It prepares arrays for :mod:`bnnverify.engines.flipsearch` and turns its tallies into exact
+integers: nodes closed by bounds are tallied by position and spent cost, and multiplied with the
+number of subsets below them in Python's integers, so counts never overflow however large the
+region. Reach: about 10^10 inputs, or far more where bounds close the search early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnverify.bits import n_words
+from bnnverify.engines.flipsearch import CHECKS, NODES, FlipProblem, Workspace, search_flips, subset_sizes
+from bnnverify.engines.packed import PackedTail, pack_tail
+from bnnverify.engines.residual import Residual
+from bnnverify.engines.sink import VISITED, Sink, make_sink
+from bnnverify.engines.slackwords import GROUP, grouped
+
+TREE_LEAF = 8192
+TABLE_ROWS = 4096
+SHORT_RUN = 12
+LEAST_BOUNDED = 256
+SMALL_TREE = 32
+
+
+@dataclass(frozen=True)
+class SearchStatistics:
+    """Nodes of the search, interval bounds computed, and inputs visited one by one."""
+
+    nodes: int
+    bounds: int
+    visited: int
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLeaf:
+    """A node of the search known to contain a wanted input.
+
+    ``flips`` are the items already flipped, ``open_items`` those that may still flip within ``left``.
+    """
+
+    flips: tuple[int, ...]
+    open_items: range
+    left: int
+
+
+def count_by_distance(residual: Residual, *, by_distance: bool) -> tuple[list[dict[int, int]], SearchStatistics]:
+    """Exact counts per class; one row a distance (flipped bits), or one row for all."""
+    budget = _budget(residual)
+    problem, tail, workspace = _prepare(residual, budget, by_distance=by_distance, counting=True)
+    sink = make_sink(tail, n_words(residual.slacks.size), budget + 1 if by_distance else 1)
+    search_flips(residual.slacks.astype(np.int16), budget, tail, problem, workspace, sink)
+    rows = [_row(residual, tallied) for tallied in sink.tally]
+    for spent, label, counts in _closed_counts(residual, workspace.closed, budget):
+        for extra, n in enumerate(counts):
+            row = rows[spent + extra if by_distance else 0]
+            row[label] = row.get(label, 0) + n
+    return rows, _statistics(workspace, sink)
+
+
+def find(residual: Residual, wanted: Iterable[int]) -> tuple[FoundLeaf | None, SearchStatistics]:
+    """A node that contains an input of a wanted class, or None with the proof that there is none."""
+    budget = _budget(residual)
+    problem, tail, workspace = _prepare(residual, budget, by_distance=False, counting=False)
+    sink = make_sink(tail, n_words(residual.slacks.size), 1, np.isin(residual.classes, list(wanted)))
+    pos, left = search_flips(residual.slacks.astype(np.int16), budget, tail, problem, workspace, sink)
+    if pos < 0:
+        return None, _statistics(workspace, sink)
+    flips = tuple(np.flatnonzero(workspace.taken[:pos]).tolist())
+    return FoundLeaf(flips, range(pos, residual.items.size), left), _statistics(workspace, sink)
+
+
+def leaf_members(residual: Residual, leaf: FoundLeaf) -> Iterator[tuple[int, ...]]:
+    """The sets of flipped items below a node, one by one, fewest further flips first."""
+    level: list[tuple[tuple[int, ...], int]] = [(leaf.flips, leaf.left)]
+    while level:
+        deeper = []
+        for flips, left in level:
+            yield flips
+            first = max(flips[-1] + 1, leaf.open_items.start) if flips else leaf.open_items.start
+            for item in range(first, leaf.open_items.stop):
+                if residual.costs[item] > left:
+                    break
+                deeper.append(((*flips, item), left - int(residual.costs[item])))
+        level = deeper
+
+
+def _budget(residual: Residual) -> int:
+    """The budget in cost units; without a limit, what all flips cost together."""
+    everything = int(residual.costs.sum())
+    limit = residual.region.budget
+    return everything if limit is None else min(limit, everything)
+
+
+def _row(residual: Residual, tallied: NDArray[np.int64]) -> dict[int, int]:
+    return {int(c): int(n) for c, n in zip(residual.classes, tallied, strict=True) if n}
+
+
+def _statistics(workspace: Workspace, sink: Sink) -> SearchStatistics:
+    return SearchStatistics(int(workspace.stats[NODES]), int(workspace.stats[CHECKS]), int(sink.stats[VISITED]))
+
+
+def _closed_counts(
+    residual: Residual, closed: NDArray[np.int64], budget: int
+) -> Iterator[tuple[int, int, list[int]]]:
+    """For each kind of closed node: its spent cost, its class, and its inputs by further cost."""
+    suffixes = _suffix_counts(residual, budget)
+    for pos, spent, c in zip(*np.nonzero(closed), strict=True):
+        times = int(closed[pos, spent, c])
+        yield int(spent), int(residual.classes[c]), [times * n for n in suffixes(int(pos), budget - int(spent))]
+
+
+def _suffix_counts(residual: Residual, budget: int) -> Callable[[int, int], list[int]]:
+    """Exact subsets of the items from a position on, by cost 0..left."""
+    m = residual.items.size
+    if bool(np.all(residual.costs == 1)):
+        return lambda pos, left: [comb(m - pos, k) for k in range(min(left, m - pos) + 1)]
+    tables = [[1] + [0] * budget]
+    for cost in reversed(residual.costs.tolist()):
+        tables.append([n + (tables[-1][k - cost] if k >= cost else 0) for k, n in enumerate(tables[-1])])
+    return lambda pos, left: tables[m - pos][: left + 1]
+
+
+def _prepare(
+    residual: Residual, budget: int, *, by_distance: bool, counting: bool
+) -> tuple[FlipProblem, PackedTail, Workspace]:
+    m, k = residual.columns.shape
+    words, tail = n_words(k), pack_tail(residual)
+    sizes = np.empty((m + 1, budget + 1))
+    subset_sizes(residual.costs, budget, sizes)
+    table_from, table, prefix = _suffix_table(residual, budget)
+    rows = grouped(residual.columns)
+    problem = FlipProblem(
+        columns=residual.columns.astype(np.int16),
+        grouped=rows.reshape(-1),
+        rising=_suffix_sums(residual.columns > 0),
+        falling=_suffix_sums(residual.columns < 0),
+        costs=residual.costs,
+        payable=np.searchsorted(residual.costs, np.arange(budget + 1), side="right").astype(np.int64),
+        sizes=sizes,
+        table=table.reshape(-1),
+        table_prefix=prefix,
+        table_from=table_from,
+        unbounded_size=_unbounded_size(tail),
+        tree_size=TREE_LEAF if table_from < 0 else SMALL_TREE,
+        nothing=np.zeros(words * GROUP, dtype=np.int8),
+        bucket=np.arange(budget + 1) if by_distance else np.zeros(budget + 1, dtype=np.int64),
+    )
+    return problem, tail, _workspace(residual, tail, words, budget, counting)
+
+
+def _workspace(residual: Residual, tail: PackedTail, words: int, budget: int, counting: bool) -> Workspace:
+    n_classes, m = residual.classes.size, residual.items.size
+    levels = min(m, budget) + 2
+    return Workspace(
+        rows=np.zeros(levels * words * GROUP, dtype=np.int8),
+        cursors=np.zeros((levels, 3), dtype=np.int64),
+        context=np.zeros((len(residual.blocks) + 1, 2, tail.signs.shape[1]), dtype=np.uint64),
+        possible=np.zeros(n_classes, dtype=np.bool_),
+        closed=np.zeros((m + 1, budget + 1, n_classes) if counting else (1, 1, n_classes), dtype=np.int64),
+        taken=np.zeros(m, dtype=np.bool_),
+        stats=np.zeros(2, dtype=np.int64),
+    )
+
+
+def _unbounded_size(tail: PackedTail) -> int:
+    """Nodes up to this size are visited without a bound, which would cost a fair share of the visit."""
+    return max(LEAST_BOUNDED, 16 * tail.limits.size * tail.signs.shape[1] + 4 * tail.keys.size)
+
+
+def _suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """``(m + 1, k)``: how many marks stand at or after each position."""
+    totals = np.cumsum(marks[::-1], axis=0)[::-1]
+    return np.concatenate([totals, np.zeros((1, marks.shape[1]), dtype=np.int64)]).astype(np.int16)
+
+
+def _suffix_table(residual: Residual, budget: int) -> tuple[int, NDArray[np.int8], NDArray[np.int64]]:
+    """Slack changes of all affordable subsets of the last items, by cost; none where runs are long anyway."""
+    m, k = residual.columns.shape
+    if not _runs_are_short(residual, budget):
+        return -1, grouped(np.zeros((1, k), dtype=np.int8)), np.ones(budget + 1, dtype=np.int64)
+    sums, costs, first = np.zeros((1, k), dtype=np.int16), np.zeros(1, dtype=np.int64), m
+    while first > 0:
+        payable = costs + residual.costs[first - 1] <= budget
+        if costs.size + int(payable.sum()) > TABLE_ROWS:
+            break
+        first -= 1
+        sums = np.concatenate([sums, sums[payable] + residual.columns[first]])
+        costs = np.concatenate([costs, costs[payable] + residual.costs[first]])
+    by_cost = np.argsort(costs, kind="stable")
+    prefix = np.searchsorted(costs[by_cost], np.arange(budget + 1), side="right").astype(np.int64)
+    return first, grouped(sums[by_cost]), prefix
+
+
+def _runs_are_short(residual: Residual, budget: int) -> bool:
+    """Whether a run over the last flip of a subset would on average be too short to be worth a loop."""
+    m = residual.items.size
+    if not bool(np.all(residual.costs == 1)):
+        return False
+    return (m - budget + 1) < SHORT_RUN * max(budget, 1)

@@ -1,0 +1,1 @@
+"""What a user asks; engine-independent, answered with frozen results."""

@@ -1,0 +1,1 @@
+"""How answers are shown: JSON rows, plain tables, prose, pictures in characters."""

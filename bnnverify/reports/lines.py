@@ -1,0 +1,48 @@
+"""Rows of a batch as lines of text, and their summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bnnverify.reports.tables import duration, grouped, plural, share
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """One row: index, class, verdict, what was found, engine, seconds."""
+    index, label = (_text((row["input"] or {}).get(name)) for name in ("index", "class"))
+    where = f"{index:>6}  class {label:>3}"
+    return (
+        f"{where}  {row['verdict']:<9} {finding(row):<34} {row['engine']}, {duration(row['seconds']['solve'])}".rstrip()
+    )
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def finding(row: Mapping[str, Any]) -> str:
+    """What a row says beyond its verdict, in a few words."""
+    if row["counts"]:
+        whole = sum(int(n) for n in row["counts"].values())
+        if row["value"] is None:
+            return plural(whole, "input")
+        changed = int(row["value"])
+        return f"{grouped(changed)} of {grouped(whole)} changed ({share(changed, whole)})"
+    if row["command"] == "radius":
+        return f"least cost {row['value']}" if row["value"] is not None else f"nothing below {row['lower']}"
+    if row["command"] == "profile" and row["value"] is not None:
+        return f"changes from {plural(row['value'], 'flip')}"
+    if row["witness"] is not None:
+        return f"{plural(len(row['witness']['flips']), 'flip')} to class {row['witness']['class']}"
+    return ""
+
+
+def summary(verdicts: Sequence[str]) -> str:
+    """
+    >>> summary(["holds", "violated", "holds"])
+    '3 inputs: 2 holds, 1 violated'
+    """
+    parts = ", ".join(f"{n} {verdict}" for verdict, n in Counter(verdicts).most_common())
+    return f"{plural(len(verdicts), 'input')}: {parts}"
