@@ -92,17 +92,23 @@ def run_limited(work: Work[T], *, timeout: float | None = None, memory: int | No
         kind, value = child.watch(math.inf if timeout is None else start + timeout)
     finally:
         child.stop()
-    limit = _LIMITS.get(kind) or (child.limit_that_killed() if kind == "died" else None)
-    if limit is not Verdict.MEMOUT:
-        child.show_stderr()
+    limit = _limit_behind(kind, child)
     if kind == "error":
         raise value
-    if kind == "died" and limit is None:
-        raise RuntimeError(f"the process of the engine died without an answer ({child.cause_of_death()})")
     return Outcome(value if limit is None else None, limit, child.progress, time.monotonic() - start)
 
 
 _LIMITS = {"timeout": Verdict.TIMEOUT, "memory": Verdict.MEMOUT}
+
+
+def _limit_behind(kind: str, child: _Child) -> Verdict | None:
+    """Which limit ended the child, if any; what it wrote to stderr is shown unless memory ran out."""
+    limit = _LIMITS.get(kind) or (child.limit_that_killed() if kind == "died" else None)
+    if limit is not Verdict.MEMOUT:
+        child.show_stderr()
+    if kind == "died" and limit is None:
+        raise RuntimeError(f"the process of the engine died without an answer ({child.cause_of_death()})")
+    return limit
 
 
 def _require_positive(name: str, value: float | None, unit: str) -> None:
@@ -126,6 +132,7 @@ class _Child:
         self.memory = memory
         self.receiver, self._sender = Pipe(duplex=False)
         self._stderr: IO[bytes] | None = None if memory is None else tempfile.TemporaryFile()  # noqa: SIM115
+        self._stderr_text = b""
         self.progress: Any = None
         self._base_mib = _anonymous_mib(os.getpid())
         self._peak_mib = 0.0
@@ -172,12 +179,13 @@ class _Child:
             self._status = os.waitpid(self._pid, 0)[1]
             self._drain()
         self.receiver.close()
+        self._keep_stderr()
 
     def limit_that_killed(self) -> Verdict | None:
         """MEMOUT if the child's death is explained by a lack of memory."""
         if self._signal() == signal.SIGKILL:
             return Verdict.MEMOUT  # not ours: the kernel chose it when memory ran out
-        text = self._stderr_bytes().lower()
+        text = self._stderr_text.lower()
         complained = any(phrase in text for phrase in COMPLAINTS)
         grown = self.memory is not None and self._signal() in CRASHES and self._peak_mib > self.memory / 2
         return Verdict.MEMOUT if complained or grown else None
@@ -188,9 +196,8 @@ class _Child:
 
     def show_stderr(self) -> None:
         """Pass on what the child wrote to stderr while it was held back."""
-        text = self._stderr_bytes().decode(errors="replace")
-        if text:
-            sys.stderr.write(text)
+        if self._stderr_text:
+            sys.stderr.write(self._stderr_text.decode(errors="replace"))
 
     def _receive(self) -> tuple[str, Any]:
         try:
@@ -219,11 +226,11 @@ class _Child:
     def _signal(self) -> int:
         return os.WTERMSIG(self._status) if os.WIFSIGNALED(self._status) else 0
 
-    def _stderr_bytes(self) -> bytes:
-        if self._stderr is None:
-            return b""
-        self._stderr.seek(0)
-        return self._stderr.read()
+    def _keep_stderr(self) -> None:
+        if self._stderr is not None:
+            self._stderr.seek(0)
+            self._stderr_text = self._stderr.read()
+            self._stderr.close()
 
 
 def _live(work: Work[Any], sender: Connection, parent: int, memory: int | None, stderr: IO[bytes] | None) -> NoReturn:

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +69,8 @@ def run(capsys, *argv: str) -> tuple[int, str, str]:
     code = main(argv)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+def replace_query(monkeypatch, query: Callable) -> None:
+    """Let the command line call this function instead of the query of the same name."""
+    monkeypatch.setattr(import_module(f"bnnverify.queries.{query.__name__}"), query.__name__, query)

@@ -14,7 +14,7 @@ from bnnverify.errors import ReplayError
 from bnnverify.inference import predict
 from bnnverify.limits import run_limited
 from bnnverify.queries.results import CountResult, Verdict
-from tests.cliworld import build_world, rows_of, run
+from tests.cliworld import build_world, replace_query, rows_of, run
 
 COMMAND = [sys.executable, "-m", "bnnverify.cli.main"]
 
@@ -117,7 +117,7 @@ def test_count_without_input_and_region_means_the_whole_space(world, capsys, mon
         seen.append(region)
         return CountResult(verdict=Verdict.ANSWERED, engine="fake", reason="a test", counts={0: 2**64})
 
-    monkeypatch.setattr("bnnverify.queries.count.count", count)
+    replace_query(monkeypatch, count)
     code, out, _ = run(capsys, "count", world.path("bits.npz"), "--json")
     assert (code, seen) == (0, [None])
     found = json.loads(out)
@@ -164,7 +164,7 @@ def test_a_time_limit_is_a_verdict_that_comes_on_time(world, monkeypatch, capsys
         outcome = run_limited(lambda report: time.sleep(60), timeout=timeout, memory=memory)
         return RobustnessResult(verdict=outcome.limit, engine="sleep", reason="a test", seconds=outcome.seconds)
 
-    monkeypatch.setattr("bnnverify.queries.robustness.robustness", robustness)
+    replace_query(monkeypatch, robustness)
     start = time.monotonic()
     code, out, _ = run(capsys, *asked(world, "robustness", "--eps", "2", "--timeout", "0.5", "--json"))
     assert time.monotonic() - start < 1.5
@@ -291,7 +291,7 @@ def test_a_witness_that_does_not_replay_is_a_bug_and_no_answer(world, capsys, mo
     def robustness(*args, **options):
         raise ReplayError("the witness has class 7, expected 9")
 
-    monkeypatch.setattr("bnnverify.queries.robustness.robustness", robustness)
+    replace_query(monkeypatch, robustness)
     code, out, err = run(capsys, *asked(world, "robustness", "--eps", "1"))
     assert (code, out) == (70, "")
     assert "bug" in err
@@ -301,7 +301,7 @@ def test_an_unexpected_exception_is_one_sentence_and_its_traceback_on_request(wo
     def robustness(*args, **options):
         raise KeyError("inner workings")
 
-    monkeypatch.setattr("bnnverify.queries.robustness.robustness", robustness)
+    replace_query(monkeypatch, robustness)
     monkeypatch.delenv("BNNVERIFY_DEBUG", raising=False)
     code, out, err = run(capsys, *asked(world, "robustness", "--eps", "1"))
     assert (code, out, err.count("\n")) == (70, "", 1)
@@ -314,7 +314,7 @@ def test_an_interrupt_exits_130(world, capsys, monkeypatch):
     def robustness(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bnnverify.queries.robustness.robustness", robustness)
+    replace_query(monkeypatch, robustness)
     code, out, err = run(capsys, *asked(world, "robustness", "--eps", "1"))
     assert (code, out, err) == (130, "", "bnnverify: interrupted\n")
 
@@ -323,7 +323,7 @@ def test_lack_of_memory_is_undecided(world, capsys, monkeypatch):
     def robustness(*args, **options):
         raise MemoryError
 
-    monkeypatch.setattr("bnnverify.queries.robustness.robustness", robustness)
+    replace_query(monkeypatch, robustness)
     code, _, err = run(capsys, *asked(world, "robustness", "--eps", "1"))
     assert code == 3
     assert "out of memory" in err

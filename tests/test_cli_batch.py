@@ -15,7 +15,7 @@ from bnnverify.cli.batch import completed, in_order
 from bnnverify.cli.ledger import Ledger, key_of
 from bnnverify.errors import InputFormatError, UsageError
 from bnnverify.queries.results import RobustnessResult, Verdict
-from tests.cliworld import N_INSTANCES, build_world, rows_of, run
+from tests.cliworld import N_INSTANCES, build_world, replace_query, rows_of, run
 
 EVERY = f"0:{N_INSTANCES}"
 VARYING = ("seconds",)
@@ -40,7 +40,7 @@ def forbid_solving(monkeypatch):
     def robustness(*args, **options):
         raise AssertionError("asked again")
 
-    monkeypatch.setattr("bnnverify.queries.robustness.robustness", robustness)
+    replace_query(monkeypatch, robustness)
 
 
 def fake_verdicts(monkeypatch, *verdicts):
@@ -50,7 +50,7 @@ def fake_verdicts(monkeypatch, *verdicts):
     def robustness(network, region, **options):
         return RobustnessResult(verdict=next(waiting), engine="fake", reason="a test", input_class=0)
 
-    monkeypatch.setattr("bnnverify.queries.robustness.robustness", robustness)
+    replace_query(monkeypatch, robustness)
 
 
 def test_a_batch_prints_one_row_for_each_input_in_order(world, capsys):
@@ -111,6 +111,13 @@ def test_another_question_is_another_row(world, capsys, tmp_path, more):
     run(capsys, *batch(world, *more, "--out", str(out_file), index="0"))
     keys = {row["key"] for row in rows_of(out_file.read_text())}
     assert len(keys) == 2
+
+
+def test_naming_the_default_norm_is_the_same_question(world, capsys, monkeypatch, tmp_path):
+    out_file = tmp_path / "rows.jsonl"
+    run(capsys, *batch(world, "--out", str(out_file)))
+    forbid_solving(monkeypatch)
+    assert run(capsys, *batch(world, "--norm", "hamming", "--out", str(out_file)))[0] in (0, 1)
 
 
 def test_a_single_question_is_resumed_as_well(world, capsys, monkeypatch, tmp_path):
@@ -225,8 +232,9 @@ def test_a_killed_worker_is_reported_and_not_waited_for():
 
 SLOW_BATCH = """
     import sys, time
-    import bnnverify.queries.robustness as home
+    from importlib import import_module
     from bnnverify.cli.main import main
+    home = import_module("bnnverify.queries.robustness")
     solve = home.robustness
     def slowly(*args, **options):
         time.sleep(0.25)

@@ -27,10 +27,10 @@ def test_counts_profiles_and_searches_equal_brute_force(seed, leaves):
     if residual.settled is not None:
         assert totals(expected) == {residual.settled: region.size}
         return
-    assert engine.count_by_distance(residual, by_distance=False)[0] == [totals(expected)]
+    assert engine.count_by_distance(residual, by_distance=False).rows == [totals(expected)]
     if region.unit_costs:
-        rows = engine.count_by_distance(residual, by_distance=True)[0]
+        rows = engine.count_by_distance(residual, by_distance=True).rows
         assert {cost: row for cost, row in enumerate(rows) if row} == expected
     for label in range(network.n_classes):
-        leaf, _ = engine.find(residual, [label])
-        assert (leaf is not None) == (label in totals(expected))
+        found = engine.find(residual, [label]).candidates
+        assert (found is not None) == (label in totals(expected))

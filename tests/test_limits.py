@@ -128,6 +128,7 @@ def test_work_within_its_memory_is_not_disturbed():
 
 def test_an_allocation_failure_in_native_code_is_a_memout_and_shows_no_crash_message(capfd):
     def work(report):
+        faulthandler.disable()
         malloc = ctypes.CDLL(None).malloc
         malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
         if not malloc(1 << 40):

@@ -12,7 +12,7 @@ from typing import Any
 
 from bnnverify.errors import UsageError
 
-ENGINES = "auto, enumerate, pushforward, bdd, sat, approx, ... (see `bnnverify engines`)"
+ENGINES = "which engine answers (default: auto, the cheapest that can; `bnnverify engines` lists them)"
 LONGEST_RANGE = 10**7
 NORMS = ("hamming", "linf", "l0", "l1", "l2")
 

@@ -68,7 +68,6 @@ class Question:
     batch: bool
     radius: Radius | None
     free: tuple[int, ...] | None
-    norm: str | None
     special: Mapping[str, Any]
     shared: Mapping[str, Any]
     limits: Mapping[str, float | None]
@@ -115,7 +114,6 @@ class Question:
             "model": self.network.fingerprint,
             "eps": None if self.radius is None else [self.radius.norm, str(self.radius.reach)],
             "free": self.free,
-            "norm": self.norm,
             **self.special,
             **self.shared,
         }
@@ -168,7 +166,6 @@ def read_question(arguments: argparse.Namespace) -> Question:
         batch=arguments.index is not None and not arguments.index.single,
         radius=None if eps is None else read_radius(network, eps, norm),
         free=free,
-        norm=norm,
         special=_special(arguments),
         shared={name: getattr(arguments, name) for name in ("ties", "engine", "check", "seed")},
         limits={"timeout": arguments.timeout, "memory": arguments.memory},

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnverify.bits import n_words
-from bnnverify.engines.flipsearch import CHECKS, NODES, FlipProblem, Workspace, search_flips, subset_sizes
+from bnnverify.engines.contract import Search, Tally
+from bnnverify.engines.flipsearch import CHECKS, FlipProblem, Workspace, search_flips, subset_sizes
 from bnnverify.engines.packed import PackedTail, pack_tail
 from bnnverify.engines.residual import Residual
 from bnnverify.engines.sink import VISITED, Sink, make_sink
@@ -27,15 +28,6 @@ TABLE_ROWS = 4096
 SHORT_RUN = 12
 LEAST_BOUNDED = 256
 SMALL_TREE = 32
-
-
-@dataclass(frozen=True)
-class SearchStatistics:
-    """Nodes of the search, interval bounds computed, and inputs visited one by one."""
-
-    nodes: int
-    bounds: int
-    visited: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +42,7 @@ class FoundLeaf:
     left: int
 
 
-def count_by_distance(residual: Residual, *, by_distance: bool) -> tuple[list[dict[int, int]], SearchStatistics]:
+def count_by_distance(residual: Residual, *, by_distance: bool) -> Tally:
     """Exact counts per class; one row a distance (flipped bits), or one row for all."""
     budget = _budget(residual)
     problem, tail, workspace = _prepare(residual, budget, by_distance=by_distance, counting=True)
@@ -61,22 +53,30 @@ def count_by_distance(residual: Residual, *, by_distance: bool) -> tuple[list[di
         for extra, n in enumerate(counts):
             row = rows[spent + extra if by_distance else 0]
             row[label] = row.get(label, 0) + n
-    return rows, _statistics(workspace, sink)
+    return Tally(rows, _remark(workspace, sink))
 
 
-def find(residual: Residual, wanted: Iterable[int]) -> tuple[FoundLeaf | None, SearchStatistics]:
-    """A node that contains an input of a wanted class, or None with the proof that there is none."""
+def find(residual: Residual, wanted: Iterable[int]) -> Search:
+    """Candidates among which is an input of a wanted class, or None with the proof that there is none."""
     budget = _budget(residual)
     problem, tail, workspace = _prepare(residual, budget, by_distance=False, counting=False)
     sink = make_sink(tail, n_words(residual.slacks.size), 1, np.isin(residual.classes, list(wanted)))
     pos, left = search_flips(residual.slacks.astype(np.int16), budget, tail, problem, workspace, sink)
+    remark = _remark(workspace, sink)
     if pos < 0:
-        return None, _statistics(workspace, sink)
+        return Search(None, remark)
     flips = tuple(np.flatnonzero(workspace.taken[:pos]).tolist())
-    return FoundLeaf(flips, range(pos, residual.items.size), left), _statistics(workspace, sink)
+    return Search(_members(residual, FoundLeaf(flips, range(pos, residual.items.size), left)), remark)
 
 
-def leaf_members(residual: Residual, leaf: FoundLeaf) -> Iterator[tuple[int, ...]]:
+def predicted_seconds(residual: Residual) -> float:
+    """Upper estimate of the work: nanoseconds an input that grow with the rows behind the first block."""
+    n_rows = sum(block.weights.shape[0] for block in residual.blocks) + residual.classes.size
+    words = n_words(residual.slacks.size)
+    return float(residual.region.size) * (3.0 * words + 0.3 * n_rows * words) * 1e-9
+
+
+def _members(residual: Residual, leaf: FoundLeaf) -> Iterator[tuple[int, ...]]:
     """The sets of flipped items below a node, one by one, fewest further flips first."""
     level: list[tuple[tuple[int, ...], int]] = [(leaf.flips, leaf.left)]
     while level:
@@ -102,8 +102,9 @@ def _row(residual: Residual, tallied: NDArray[np.int64]) -> dict[int, int]:
     return {int(c): int(n) for c, n in zip(residual.classes, tallied, strict=True) if n}
 
 
-def _statistics(workspace: Workspace, sink: Sink) -> SearchStatistics:
-    return SearchStatistics(int(workspace.stats[NODES]), int(workspace.stats[CHECKS]), int(sink.stats[VISITED]))
+def _remark(workspace: Workspace, sink: Sink) -> str:
+    visited, bounds = int(sink.stats[VISITED]), int(workspace.stats[CHECKS])
+    return f"{visited:,} inputs executed one by one, {bounds:,} interval bounds"
 
 
 def _closed_counts(

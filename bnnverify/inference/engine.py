@@ -50,7 +50,7 @@ class BitEngine:
         self._entry = Entry(network.input, self._program.n_planes, self._kernels)
         self._shapes, self._output = network.shapes, network.output
         self._slab_rows = max(1, SLAB_BYTES // _bytes_per_instance(network))
-        self._bit_operations = _bit_operations(network)
+        self.bit_operations = _bit_operations(network)
         self._keys: dict[tuple[int, ...] | None, ScoreKeys] = {}
 
     def classify(self, X: Any, order: Sequence[int] | None = None, *, jobs: int = 1) -> NDArray[np.int64]:
@@ -95,7 +95,7 @@ class BitEngine:
         """Pack all instances, then treat one slab after the other, or ``jobs`` at a time."""
         packed = self._entry.pack(X)
         batch = len(packed)
-        threaded = jobs > 1 and batch * self._bit_operations >= jobs * BIT_OPERATIONS_WORTH_A_THREAD
+        threaded = jobs > 1 and batch * self.bit_operations >= jobs * BIT_OPERATIONS_WORTH_A_THREAD
         rows = min(self._slab_rows, -(-batch // jobs)) if threaded else self._slab_rows
         slabs = [packed[start : start + rows] for start in range(0, max(batch, 1), rows)]
         if not threaded:

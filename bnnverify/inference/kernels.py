@@ -144,28 +144,24 @@ def _patches(images: Any, channels: int, kernel: Any, stride: Any, padding: Any,
         for row in range(out.shape[1]):
             for column in range(out.shape[2]):
                 top, left = row * stride[0] - padding[0], column * stride[1] - padding[1]
-                _one_patch(images[image], channels, kernel, top, left, out[image, row, column])
+                _one_patch(images, channels, kernel, top, left, out, image, row, column)
 
 
 @njit(cache=True, nogil=True)
-def _one_patch(image: Any, channels: int, kernel: Any, top: int, left: int, out: Any) -> None:
+def _one_patch(
+    images: Any, channels: int, kernel: Any, top: int, left: int, out: Any, image: int, row: int, column: int
+) -> None:
     at = 0
-    for row in range(top, top + kernel[0]):
-        for column in range(left, left + kernel[1]):
-            if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
-                _append(image[row, column], channels, at, out)
+    for y in range(top, top + kernel[0]):
+        for x in range(left, left + kernel[1]):
+            if 0 <= y < images.shape[1] and 0 <= x < images.shape[2]:
+                place, shift = at >> 6, np.uint64(at & 63)
+                for k in range(images.shape[3]):
+                    word = images[image, y, x, k]
+                    out[image, row, column, place + k] |= word << shift
+                    if word >> (np.uint64(63) - shift) > 1:
+                        out[image, row, column, place + k + 1] |= word >> (np.uint64(64) - shift)
             at += channels
-
-
-@njit(cache=True, nogil=True)
-def _append(words: Any, n_bits: int, at: int, out: Any) -> None:
-    """Write ``n_bits`` bits into zeroed words from bit ``at`` on."""
-    shift = np.uint64(at % 64)
-    for k in range(words.shape[0]):
-        place = at // 64 + k
-        out[place] |= words[k] << shift
-        if shift and at % 64 + min(64, n_bits - 64 * k) > 64:
-            out[place + 1] |= words[k] >> (np.uint64(64) - shift)
 
 
 def pool(images: Words, size: tuple[int, int], stride: tuple[int, int]) -> Words:

@@ -75,7 +75,7 @@ def duration(seconds: float) -> str:
     """
     if seconds < 0.001:
         return f"{seconds * 1000:.1f} ms"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 120:
         return f"{seconds:.1f} s"

@@ -1,0 +1,169 @@
+"""What every query does around its engine: read the region, fix the rule for ties, limit, time.
+
+The work proper runs in a child process when a limit is set (:mod:`bnnverify.limits`). A witness is
+executed on the bitwise inference engine before it leaves this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnverify.engines import execute, portfolio
+from bnnverify.engines.portfolio import Choice
+from bnnverify.engines.residual import Residual, restrict
+from bnnverify.errors import ReplayError, UnsupportedError, UsageError
+from bnnverify.inference import replay
+from bnnverify.network import BitInput, Network, QuantizedInput, ThresholdInput
+from bnnverify.queries.results import RegionSummary, Ties, Witness
+from bnnverify.regions import BitRegion, FreeBits, HammingBall, Intersection, PixelBox, Region
+from bnnverify.scores import tie_order
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A network on a region, with the rule for ties worked out.
+
+    Args:
+        label: class of ``instance``.
+        order: classes in the order in which they win ties.
+        wanted: classes that count as a violation.
+    """
+
+    network: Network
+    instance: NDArray[Any]
+    region: BitRegion
+    label: int
+    order: tuple[int, ...]
+    wanted: tuple[int, ...]
+
+    def restricted(self, region: BitRegion | None = None) -> Residual:
+        return restrict(self.network, self.region if region is None else region, self.order)
+
+
+def ask(network: Network, instance: NDArray[Any], region: BitRegion, ties: Ties, target: int | None) -> Question:
+    """Set up a question about ``instance``, which need not be the region's centre.
+
+    Raises:
+        UsageError: if the target is no class, or the input's own class.
+    """
+    label = replay(network, instance)
+    n = network.n_classes
+    if target is not None and not 0 <= target < n:
+        raise UsageError(f"target {target}: expected a class 0..{n - 1}")
+    if target == label:
+        raise UsageError(f"target {target} is the input's own class; choose another")
+    order = tie_order(n) if ties is Ties.LOWEST else tie_order(n, first=target, last=label)
+    wanted = tuple(c for c in range(n) if c != label) if target is None else (target,)
+    return Question(network, instance, region, label, order, wanted)
+
+
+def instance_of(network: Network, region: Region) -> NDArray[Any]:
+    """The instance at the centre of a region, in the network's own input scale, ``(n_inputs,)``."""
+    if isinstance(region, Intersection):
+        return instance_of(network, region.parts[0])
+    if isinstance(network.input, QuantizedInput):
+        raise UnsupportedError(f"{network.name} reads quantized integers; exact engines need bits or binarized pixels")
+    values = region.pixels if isinstance(region, PixelBox) else region.center
+    read: NDArray[Any] = network.input.read(values).reshape(-1)
+    return read
+
+
+def summarize(region: Region, members: BitRegion) -> RegionSummary:
+    """The region's kind, its parameters and its exact size."""
+    parts = region.parts if isinstance(region, Intersection) else (region,)
+    parameters: dict[str, Any] = {}
+    for part in parts:
+        if isinstance(part, HammingBall):
+            parameters["eps"] = part.radius
+        elif isinstance(part, PixelBox):
+            parameters["eps"] = float(part.eps)
+        elif isinstance(part, FreeBits):
+            parameters["free"] = list(part.indices)
+    return RegionSummary("+".join(part.kind for part in parts), members.size, parameters)
+
+
+def witness_among(
+    question: Question, residual: Residual, candidates: Iterable[tuple[int, ...]], costs: NDArray[np.int64] | None = None
+) -> Witness:
+    """The first candidate whose executed class is wanted, as a replayed witness.
+
+    Args:
+        candidates: sets of items of ``residual``.
+        costs: ``(n_inputs,)`` what each flipped bit adds to the witness's distance; default 1.
+
+    Raises:
+        ReplayError: if no candidate has a wanted class: the engine was wrong.
+    """
+    stream = iter(candidates)
+    while chunk := list(islice(stream, execute.CHUNK)):
+        sets = [tuple(residual.items[list(items)].tolist()) for items in chunk]
+        bits = execute.flipped(residual.region, sets)
+        labels = execute.classify_bits(question.network, bits, question.order)
+        hits = np.flatnonzero(np.isin(labels, question.wanted))
+        if hits.size:
+            return _replayed(question, bits[hits[0]], costs)
+    raise ReplayError("an engine reported a counterexample, but none of its candidates replays; please report this")
+
+
+def _replayed(question: Question, bits: NDArray[np.int8], costs: NDArray[np.int64] | None) -> Witness:
+    layer = question.network.input
+    assert isinstance(layer, BitInput | ThresholdInput)
+    flips = np.flatnonzero(layer.to_bits(question.instance) != bits)
+    found = bits if isinstance(layer, BitInput) else layer.realize(question.instance, flips)
+    label = replay(question.network, found, question.order)
+    if label not in question.wanted:
+        raise ReplayError(f"a counterexample of class {label} does not replay; please report this")
+    distance = flips.size if costs is None else costs[flips].sum()
+    return Witness(found, tuple(flips.tolist()), label, int(distance))
+
+
+def choose_second(question: Question, residual: Residual, first: str) -> str:
+    """The engine that checks: plain execution where the region is small, else another exact engine."""
+    if question.region.size <= execute.MAX_INPUTS:
+        return "execute"
+    other = portfolio.other_engine(residual, first) if residual.settled is None else None
+    if other is None:
+        raise UnsupportedError(f"--check: no second engine can answer for {question.region.size:,} inputs")
+    return other
+
+
+def tally_by(question: Question, residual: Residual, engine: str, *, by_distance: bool) -> list[dict[int, int]]:
+    """Counts per class by an engine named by :func:`choose_second` or by the portfolio."""
+    if engine == "execute":
+        rows = execute.count_by_distance(question.network, question.region, question.order)
+        return rows if by_distance else [_added(rows)]
+    return portfolio.count_by_distance(residual, engine, by_distance=by_distance).rows
+
+
+def _added(rows: list[dict[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for row in rows:
+        for label, n in row.items():
+            total[label] = total.get(label, 0) + n
+    return total
+
+
+def agree(first: list[dict[int, int]], second: list[dict[int, int]], engines: tuple[str, str]) -> str:
+    """The second engine's name, if both counted alike.
+
+    Raises:
+        ReplayError: if they did not: one of them is wrong.
+    """
+    if [_nonzero(row) for row in first] != [_nonzero(row) for row in second]:
+        raise ReplayError(f"engines {engines[0]} and {engines[1]} disagree; please report this")
+    return engines[1]
+
+
+def _nonzero(row: dict[int, int]) -> dict[int, int]:
+    return {label: n for label, n in row.items() if n}
+
+
+def why(choice: Choice, remark: str) -> str:
+    """The reason line of an answer."""
+    return f"{choice.reason}; {remark}" if remark else choice.reason

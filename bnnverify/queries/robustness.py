@@ -1,0 +1,109 @@
+"""Whether any input of a region has another class, with an executed counterexample or a proof.
+
+A ball is searched by growing radius, so that the witness is a nearest one; the inner balls cost a
+small part of the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bnnverify.engines import portfolio
+from bnnverify.limits import run_limited
+from bnnverify.network import Network
+from bnnverify.queries.asking import Question, ask, choose_second, instance_of, summarize, tally_by, why, witness_among
+from bnnverify.errors import ReplayError
+from bnnverify.queries.results import RobustnessResult, Ties, Verdict, Witness
+from bnnverify.regions import BitRegion, Region
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A witness or None, with the engine, its reason and the engine that checked."""
+
+    witness: Witness | None
+    engine: str
+    reason: str
+    checked_by: str | None = None
+
+
+def robustness(
+    network: Network,
+    region: Region,
+    *,
+    target: int | None = None,
+    ties: Ties = Ties.LOWEST,
+    engine: str = "auto",
+    check: bool = False,
+    timeout: float | None = None,
+    memory: int | None = None,
+    seed: int = 0,
+) -> RobustnessResult:
+    """Decide whether any input of ``region`` has another class (or the class ``target``).
+
+    The class that must not change is that of the region's centre. Other arguments, limits and errors
+    are those of :func:`bnnverify.count`.
+
+    >>> import bnnverify as bv
+    >>> net = bv.Network([bv.Block([[1, 1, 1]], [0])], bv.Output([[1], [-1]]))
+    >>> bv.robustness(net, bv.HammingBall([1, 1, 1], 2)).witness.distance
+    2
+    """
+    members = region.on(network)
+    question = ask(network, instance_of(network, region), members, ties, target)
+    outcome = run_limited(lambda report: decide(question, engine, check), timeout=timeout, memory=memory)
+    done = outcome.result
+    found = None if done is None else done.witness
+    return RobustnessResult(
+        verdict=outcome.limit or (Verdict.HOLDS if found is None else Verdict.VIOLATED),
+        engine=engine if done is None else done.engine,
+        reason="the limit came first" if done is None else done.reason,
+        ties=ties,
+        region=summarize(region, members),
+        input_class=question.label,
+        seed=seed,
+        seconds=outcome.seconds,
+        checked_by=None if done is None else done.checked_by,
+        target=target,
+        witness=found,
+    )
+
+
+def decide(question: Question, engine: str, check: bool) -> Decision:
+    """Search the region, inner balls first; check a ``holds`` by counting with a second engine."""
+    if question.region.size == 0:
+        return Decision(None, "bounds", "the region is empty")
+    for region in _growing(question.region):
+        decision = decide_region(question, region, engine)
+        if decision.witness is not None:
+            break
+    if not check:
+        return decision
+    residual = question.restricted()
+    second = choose_second(question, residual, decision.engine)
+    counts = tally_by(question, residual, second, by_distance=False)[0]
+    if any(counts.get(c, 0) for c in question.wanted) != (decision.witness is not None):
+        raise ReplayError(f"engines {decision.engine} and {second} disagree; please report this")
+    return Decision(decision.witness, decision.engine, decision.reason, second)
+
+
+def decide_region(question: Question, region: BitRegion, engine: str) -> Decision:
+    """Search one region of the question's network for a wanted class."""
+    residual = question.restricted(region)
+    choice = portfolio.choose(residual, engine)
+    if not set(residual.classes.tolist()) & set(question.wanted):
+        return Decision(None, "bounds", "interval bounds rule every such class out")
+    if residual.settled is not None:
+        return Decision(witness_among(question, residual, [()]), "bounds", choice.reason)
+    search = portfolio.find(residual, choice.engine, question.wanted)
+    reason = why(choice, search.remark)
+    if search.candidates is None:
+        return Decision(None, choice.engine, reason)
+    return Decision(witness_among(question, residual, search.candidates), choice.engine, reason)
+
+
+def _growing(region: BitRegion) -> list[BitRegion]:
+    """Balls of growing radius within a ball; any other region as it is."""
+    if region.budget is None or not region.unit_costs:
+        return [region]
+    return [region.within(k) for k in range(min(1, region.budget), region.budget + 1)]
