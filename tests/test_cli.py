@@ -72,8 +72,10 @@ def test_a_property_that_holds_exits_0(world, capsys):
 def test_count_agrees_with_evaluating_every_input(world, capsys, index):
     code, out, _ = run(capsys, *asked(world, "count", "--eps", "2", "--index", str(index), "--json"))
     expected = world.classes_within(index, 2)
-    assert json.loads(out)["counts"] == {str(c): str(n) for c, n in expected.items()}
-    assert code == (1 if len(expected) > 1 else 0)
+    found = json.loads(out)
+    assert found["counts"] == {str(c): str(n) for c, n in expected.items()}
+    assert found["value"] == str(sum(n for c, n in expected.items() if c != found["input"]["class"]))
+    assert code == (1 if found["verdict"] == "violated" else 0)
 
 
 def test_an_integer_radius_on_pixels_means_flips_and_a_fraction_means_linf(world, capsys):

@@ -14,7 +14,7 @@ from bnnverify.bits import as_bits, n_words, pack, unpack
 from bnnverify.errors import InputFormatError
 from bnnverify.inference import fallback, kernels
 from bnnverify.inference.carrylayout import carry_weights
-from bnnverify.inference.layout import bit_limits, interleave
+from bnnverify.inference.layout import NEVER, bit_limits, interleave
 
 SIGNED = (np.int8, np.int16, np.int32, np.int64)
 UNSIGNED = (np.uint8, np.uint16, np.uint64)
@@ -81,6 +81,7 @@ def test_tiles_equal_their_twins(zeros: bool, planes: int, rows: int, n_in: int,
     inputs = words_of(rng, rows, planes, n_in) if planes else words_of(rng, rows, n_in)
     kinds = rng.integers(0, 2, rows)
     limits = rng.integers(-1, n_in * (2**planes), (2, 8 * len(neurons.words)))
+    limits[:, n_out:] = NEVER
     shared = (inputs, neurons.words, neurons.mask)
     assert np.array_equal(kernels.dense_counts(*shared), fallback.dense_counts(*shared))
     found = kernels.dense_bits(*shared, limits, kinds, n_out)

@@ -225,7 +225,7 @@ def test_an_undecided_radius_tells_what_was_proved(subject):
 def test_counts_are_a_table_with_shares(subject):
     answer = CountResult(verdict=Verdict.VIOLATED, counts={1: 999_999, 0: 1}, region=BALL, **HOW)
     text = words_of(subject, answer)
-    assert "NOT ROBUST: 1 of 1,000,000 inputs (< 0.01 %) have another class." in text
+    assert "1 of 1,000,000 inputs (< 0.01 %) have another class." in text
     assert "1 (the input)  999,999  > 99.99 %" in text
 
 

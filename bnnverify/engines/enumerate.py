@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bnnverify.bits import n_words
 from bnnverify.engines.contract import Search, Tally
 from bnnverify.engines.flipsearch import CHECKS, FlipProblem, Workspace, search_flips, subset_sizes
-from bnnverify.engines.packed import PackedTail, pack_tail
+from bnnverify.engines.packed import PackedTail, pack_tail, score_nanoseconds
 from bnnverify.engines.residual import Residual
 from bnnverify.engines.sink import VISITED, Sink, make_sink
 from bnnverify.engines.slackwords import GROUP, grouped
@@ -70,10 +70,8 @@ def find(residual: Residual, wanted: Iterable[int]) -> Search:
 
 
 def predicted_seconds(residual: Residual) -> float:
-    """Upper estimate of the work: nanoseconds an input that grow with the rows behind the first block."""
-    n_rows = sum(block.weights.shape[0] for block in residual.blocks) + residual.classes.size
-    words = n_words(residual.slacks.size)
-    return float(residual.region.size) * (3.0 * words + 0.3 * n_rows * words) * 1e-9
+    """Upper estimate of the work: every input visited, none closed by bounds."""
+    return float(residual.region.size) * score_nanoseconds(residual) * 1e-9
 
 
 def _members(residual: Residual, leaf: FoundLeaf) -> Iterator[tuple[int, ...]]:

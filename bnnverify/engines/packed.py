@@ -61,6 +61,12 @@ def pack_tail(residual: Residual) -> PackedTail:
     )
 
 
+def score_nanoseconds(residual: Residual) -> float:
+    """What visiting one pattern costs: its vector adds, and the rows behind, by words."""
+    n_rows = sum(block.weights.shape[0] for block in residual.blocks) + residual.classes.size
+    return (3.0 + 0.3 * n_rows) * n_words(residual.slacks.size)
+
+
 def _wide(words: NDArray[np.uint64], width: int) -> NDArray[np.uint64]:
     return np.pad(words, [(0, 0), (0, width - words.shape[1])])
 

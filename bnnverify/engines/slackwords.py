@@ -47,3 +47,27 @@ def sign_word(_typing: Any, base: Any, i: Any, columns: Any, j: Any) -> Any:
         return builder.bitcast(signs, ir.IntType(64))
 
     return types.uint64(base, types.int64, columns, types.int64), emit
+
+
+@intrinsic
+def clamped_add(_typing: Any, base: Any, i: Any, columns: Any, j: Any, low: Any, high: Any, out: Any, o: Any) -> Any:
+    """``out[o:o + 64] = clip(base[i:i + 64] + columns[j:j + 64], low[:64], high[:64])``, all int8.
+
+    ``low`` and ``high`` are read at the offset ``o % len(low)``, so that rows of several groups share them.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        left = _load(context, builder, kinds[0], args[0], args[1])
+        total = builder.add(left, _load(context, builder, kinds[2], args[2], args[3]))
+        bounds = context.make_array(kinds[4])(context, builder, args[4])
+        offset = builder.srem(args[7], cgutils.unpack_tuple(builder, bounds.shape)[0])
+        least, most = (_load(context, builder, kinds[n], args[n], offset) for n in (4, 5))
+        total = builder.select(builder.icmp_signed("<", total, least), least, total)
+        total = builder.select(builder.icmp_signed(">", total, most), most, total)
+        data = context.make_array(kinds[6])(context, builder, args[6]).data
+        pointer = builder.bitcast(cgutils.pointer_add(builder, data, args[7]), _LANES.as_pointer())
+        builder.store(total, pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(base, types.int64, columns, types.int64, low, high, out, types.int64), emit

@@ -1,7 +1,8 @@
 """The kernels of :mod:`bnnverify.inference.kernels` in numpy's ``bitwise_count``.
 
 For machines without numba, and to check the kernels against: same names, arguments and results.
-A row of inputs meets all neurons at once, which costs about ten times the kernels' time.
+A row of inputs meets all neurons at once; measured, that takes 5 times as long as the kernels for one
+instance and 40 to 60 times as long for large batches.
 """
 
 from __future__ import annotations

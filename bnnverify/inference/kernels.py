@@ -2,8 +2,9 @@
 
 All take and return packed words (see :mod:`bnnverify.bits`): a batch of bit vectors is ``(batch, words)``,
 an image is ``(height, width, words)`` with the channels of one pixel in its words. The kernels release the
-interpreter lock and are cached on disk. Compiling takes .3 to 1 s for each combination of argument
-types at first use ever, .1 s from the cache. The byte order is little-endian, as on every processor numba serves.
+interpreter lock and are cached on disk. The first prediction ever compiles for
+1.4 s, and for .7 s more with the first large batch; from the cache it starts in .4 s, the import of
+numba included. The byte order is little-endian, as on every processor numba serves.
 """
 
 from __future__ import annotations

@@ -18,11 +18,14 @@ WORD = ir.IntType(64)
 
 
 def emitted(code: Callable[..., Any]) -> Any:
-    """A function whose LLVM code is written by ``code``; literal arguments arrive as literals."""
+    """A function whose LLVM code is written by ``code``; literal arguments arrive as literals.
+
+    Numba's cache on disk watches the file of the calling kernel, not of ``code``: clear it after changes here.
+    """
     return intrinsic(prefer_literal=True)(code)
 
 
-@intrinsic
+@emitted
 def popcount(_typing: Any, word: Any) -> Any:
     """Number of 1 bits in a uint64, as int64."""
 

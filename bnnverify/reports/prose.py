@@ -67,11 +67,11 @@ def opening(subject: Subject, answer: Answer) -> str:
 
 
 def _region(subject: Subject) -> str:
-    if subject.source is None:
+    if subject.source is None or (subject.norm is None and subject.free is None):
         return "the whole input space"
     free = None if subject.free is None else plural(len(subject.free), "free bit")
     if subject.norm is None:
-        return f"every combination of {free}" if free else "around the input"
+        return f"every combination of {free}"
     within = f", within {free}" if free else ""
     if subject.norm == "linf":
         levels = int((subject.eps or 0) * getattr(subject.network.input, "max_value", 1) + 1e-9)
@@ -122,14 +122,14 @@ def _count_headline(answer: CountResult) -> str:
         )
     changed = answer.violations
     if not changed:
-        return f"ROBUST: all {plural(whole, 'input')} of the region have class {answer.input_class}."
-    return f"NOT ROBUST: {grouped(changed)} of {plural(whole, 'input')} ({share(changed, whole)}) have another class."
+        return f"All {plural(whole, 'input')} of the region have class {answer.input_class}."
+    return f"{grouped(changed)} of {plural(whole, 'input')} ({share(changed, whole)}) have another class."
 
 
 def _profile_headline(answer: ProfileResult) -> str:
     first = next((distance for distance, n in enumerate(answer.changed) if n), None)
     if first is None:
-        return f"ROBUST: no input within {plural(len(answer.profile) - 1, 'flip')} has another class."
+        return f"No input within {plural(len(answer.profile) - 1, 'flip')} has another class."
     return f"The class first changes at {plural(first, 'flip')}."
 
 
