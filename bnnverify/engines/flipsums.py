@@ -12,11 +12,12 @@ it is clamped there and states merge. A state whose class no decision of the ope
 later product has that class too (products that repeat an item included, so bounds may count flips
 but not items). The maps are signed and linear, so closing is sound whenever it is
 done. Only states that are open when the last flip comes meet all the columns, and those are first
-merged by the state's open slacks. Sums are plain int64 while m^r allows, else residues modulo primes.
+merged by the state's open slacks; their patterns are classified as they come. Sums are plain int64 while m^r allows, else residues modulo primes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import factorial, perm
 from typing import Any
@@ -29,7 +30,7 @@ from bnnverify.bits import n_words, pack
 from bnnverify.engines.packed import PackedTail, known_first_bits, possible_classes
 from bnnverify.engines.slackwords import grouped
 from bnnverify.engines.statemap import MOST_STATES, TooManyStatesError, empty_state, push, undecided_masks
-from bnnverify.engines.tallies import class_sums
+from bnnverify.engines.tallies import add_pushes, add_states, drain, weighted_sink
 
 BOUND_SAMPLE = 256
 
@@ -74,11 +75,10 @@ def sphere_counts(problem: FlipSums, radius: int, modulus: int) -> list[list[int
         TooManyStatesError: if a map outgrows ``MOST_STATES``.
     """
     levels = [_first_level(problem, radius)]
-    counts = [_class_counts(problem, levels[0], modulus)]
-    for j in range(1, radius + 1):
+    for j in range(1, radius):
         levels.append(_next_level(problem, levels, j, radius - j, modulus))
-        counts.append(_class_counts(problem, levels[j], modulus))
-    return counts
+    counts = [_class_counts(problem, level, modulus) for level in levels]
+    return counts if radius == 0 else [*counts, _last_counts(problem, levels, modulus)]
 
 
 def _first_level(problem: FlipSums, radius: int) -> _Level:
@@ -107,41 +107,51 @@ def _level(
 
 
 def _next_level(problem: FlipSums, levels: list[_Level], j: int, flips: int, modulus: int) -> _Level:
+    """f_j as a map of states, with ``flips`` more to come."""
     low, high = _clamps(problem, flips)
     state = empty_state(low.size)
-    closed = [0] * problem.tail.slopes.size
-    n_items = int(problem.weights.sum())
-    for k in range(1, j + 1):
-        source, factor = levels[j - k], (-1) ** (k - 1) * perm(j - 1, k - 1)
-        closed = [c + factor * mass * n_items for c, mass in zip(closed, source.closed, strict=True)]
-        scaled = (problem.columns.astype(np.int16) * k).clip(-127, 127).astype(np.int8)
-        state = _pushed(problem, state, source, scaled, factor % modulus if modulus else factor, (low, high), modulus)
+    for source, push_arguments in _terms(problem, levels, j, modulus):
+        words = -(-problem.slacks.size // 8)
+        state = push(state, *source, *push_arguments, low, high, words, modulus, MOST_STATES)
+        if state[3] > MOST_STATES:
+            raise TooManyStatesError
     rows, sums, _, n = state
     rows, sums = rows[: n * low.size].reshape(n, low.size), sums[:n]
-    alive = sums != 0
+    alive, closed = sums != 0, _closed_mass(problem, levels, j)
     rows, sums = _close_settled(problem, rows[alive], sums[alive], flips, closed)
-    closed = [mass % modulus for mass in closed] if modulus else closed
-    return _level(problem, rows, sums, flips, closed)
+    return _level(problem, rows, sums, flips, [mass % modulus for mass in closed] if modulus else closed)
 
 
-def _pushed(
-    problem: FlipSums,
-    state: Any,
-    source: _Level,
-    columns: NDArray[np.int8],
-    factor: int,
-    clamps: tuple[NDArray[np.int8], NDArray[np.int8]],
-    modulus: int,
-) -> Any:
-    signs = pack(np.where(columns > 0, 1, -1)), pack(np.where(columns < 0, 1, -1))
-    words = -(-problem.slacks.size // 8)
-    state = push(
-        state, source.rows, source.sums, source.order, source.masks, columns.reshape(-1), signs, problem.weights,
-        factor, *clamps, words, modulus, MOST_STATES,
-    )  # fmt: skip
-    if state[3] > MOST_STATES:
-        raise TooManyStatesError
-    return state
+def _last_counts(problem: FlipSums, levels: list[_Level], modulus: int) -> list[int]:
+    """f_r by class row, every pushed pattern classified as it comes."""
+    sink = weighted_sink(problem.columns.shape[1], problem.tail)
+    j = len(levels)
+    for source, push_arguments in _terms(problem, levels, j, modulus):
+        add_pushes(*source, *push_arguments, problem.tail, sink, modulus)
+    drain(problem.tail, sink, modulus)
+    return _sum_rows(sink.totals, _closed_mass(problem, levels, j), modulus)
+
+
+def _terms(problem: FlipSums, levels: list[_Level], j: int, modulus: int) -> Iterator[tuple[Any, Any]]:
+    """The products of f_j: each source level's states, and the scaled columns, their weights and the factor."""
+    for k in range(1, j + 1):
+        source, factor = levels[j - k], _factor(j, k)
+        columns = (problem.columns.astype(np.int16) * k).clip(-127, 127).astype(np.int8)
+        signs = pack(np.where(columns > 0, 1, -1)), pack(np.where(columns < 0, 1, -1))
+        states = source.rows, source.sums, source.order, source.masks
+        yield states, (columns.reshape(-1), signs, problem.weights, factor % modulus if modulus else factor)
+
+
+def _factor(j: int, k: int) -> int:
+    """(-1)^(k-1) (j-1)! / (j-k)!"""
+    return (-1) ** (k - 1) * perm(j - 1, k - 1)
+
+
+def _closed_mass(problem: FlipSums, levels: list[_Level], j: int) -> list[int]:
+    """What the closed states of the levels before carry into f_j, by class row."""
+    n_items = int(problem.weights.sum())
+    terms = [(_factor(j, k) * n_items, levels[j - k].closed) for k in range(1, j + 1)]
+    return [sum(factor * closed[c] for factor, closed in terms) for c in range(problem.tail.slopes.size)]
 
 
 def _close_settled(
@@ -185,10 +195,16 @@ def _label_states(rows, flips, falling, rising, tail, context, possible, labels)
 
 def _class_counts(problem: FlipSums, level: _Level, modulus: int) -> list[int]:
     """Sums of a level by class row: its open states are classified by their signs."""
-    width = problem.columns.shape[1]
-    open_sums = class_sums(level.rows.reshape(-1, width), level.sums, problem.tail, modulus)
-    total = [a + b for a, b in zip(open_sums, level.closed, strict=True)]
-    return [n % modulus for n in total] if modulus else total
+    nothing = np.zeros(problem.columns.shape[1], dtype=np.int8)
+    sink = weighted_sink(nothing.size, problem.tail)
+    add_states(level.rows, level.sums, nothing, problem.tail, sink, modulus)
+    drain(problem.tail, sink, modulus)
+    return _sum_rows(sink.totals, level.closed, modulus)
+
+
+def _sum_rows(totals: NDArray[np.int64], closed: list[int], modulus: int) -> list[int]:
+    summed = [int(a) + b for a, b in zip(totals, closed, strict=True)]
+    return [n % modulus for n in summed] if modulus else summed
 
 
 def fits_plain(n_items: int, radius: int) -> bool:

@@ -84,10 +84,10 @@ def predicted_seconds(residual: Residual) -> float | None:
 
 def _pushes(problem: _Problem, j: int) -> float:
     """Pushes from the states after j flips: how many there may be, times the columns that each still meets."""
-    distance_to_switch = np.abs(problem.slacks + 0.5)
-    n_open = float(np.sum(distance_to_switch < problem.radius - j)) + 1.0
-    spread = float(np.sum(np.minimum(1.0 + j, 2.0 * (problem.radius - j) + 2.0) > 1.5) or 1.0)
-    states = min(float(comb(problem.n_items, j)), (1.0 + j) ** min(spread, 60.0))
+    flips_left = problem.radius - j
+    n_open = float(np.sum(np.abs(problem.slacks + 0.5) < flips_left)) + 1.0
+    ways = min(j + 1.0, 2.0 * flips_left + 2.0) ** min(problem.slacks.size, 60)
+    states = min(float(comb(problem.n_items, j)), ways)
     return states * min(float(problem.n_items), 2.0 ** min(n_open, 60.0))
 
 

@@ -61,7 +61,7 @@ def _grown(rows, sums, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _project(columns, weights, mask, width, chosen, chosen_weights, marks):  # type: ignore[no-untyped-def]
+def project(columns, weights, mask, chosen, chosen_weights, marks):  # type: ignore[no-untyped-def]
     """Columns that differ on the masked slacks, one representative each, with their total weights.
 
     ``columns`` are words of signs ``(n, words)`` twice: positive, then negative parts.
@@ -118,15 +118,15 @@ def push(  # type: ignore[no-untyped-def]
     width = low.size
     chosen = np.empty(weights.size, dtype=np.int64)
     chosen_weights = np.empty(weights.size, dtype=np.int64)
-    marks = np.empty(_power_above(2 * weights.size), dtype=np.int64)
+    marks = np.empty(power_above(2 * weights.size), dtype=np.int64)
     count, before = 0, -1
     keys = rows.view(np.uint64).reshape(-1, width // 8)
     for s in order:
-        if before < 0 or not _equal_masks(masks, s, before):
-            count = _project(signs, weights, masks[s], width, chosen, chosen_weights, marks)
+        if before < 0 or not same_mask(masks, s, before):
+            count = project(signs, weights, masks[s], chosen, chosen_weights, marks)
         before = s
         for c in range(count):
-            amount = _times(_times(source_sums[s], chosen_weights[c], modulus), factor, modulus)
+            amount = times(times(source_sums[s], chosen_weights[c], modulus), factor, modulus)
             for g in range(0, width, GROUP):
                 clamped_add(source_rows, s * width + g, columns, chosen[c] * width + g, low, high, rows, n * width + g)
             mask = np.uint64(table.size - 1)
@@ -148,12 +148,12 @@ def push(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _times(a, b, modulus):  # type: ignore[no-untyped-def]
+def times(a, b, modulus):  # type: ignore[no-untyped-def]
     return a * b if modulus == 0 else (a * (b % modulus)) % modulus
 
 
 @njit(cache=True, nogil=True)
-def _power_above(n):  # type: ignore[no-untyped-def]
+def power_above(n):  # type: ignore[no-untyped-def]
     power = 4
     while power < n:
         power *= 2
@@ -161,7 +161,7 @@ def _power_above(n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _equal_masks(masks, a, b):  # type: ignore[no-untyped-def]
+def same_mask(masks, a, b):  # type: ignore[no-untyped-def]
     for w in range(masks.shape[1]):
         if masks[a, w] != masks[b, w]:
             return False
