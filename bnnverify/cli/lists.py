@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from bnnverify.cli.options import add_options
@@ -15,6 +16,7 @@ DATASETS = "which data sets are known; `datasets get NAME` downloads one"
 def add_commands(commands: Any) -> None:
     """Add both subcommands."""
     engines = commands.add_parser("engines", help=ENGINES, description=ENGINES.capitalize(), allow_abbrev=False)
+    engines.add_argument("--compile", help="compile all kernels now, once per installation", action="store_true")
     add_options(engines, ("json",))
     engines.set_defaults(run=run_engines)
     datasets = commands.add_parser("datasets", help=DATASETS, description=DATASETS.capitalize(), allow_abbrev=False)
@@ -25,12 +27,14 @@ def add_commands(commands: Any) -> None:
 
 
 def run_engines(arguments: argparse.Namespace) -> int:
-    """Print a table, or one JSON object an engine."""
+    """Print a table, or one JSON object an engine; compile the kernels first where that is asked for."""
     from bnnverify.cli import streams
     from bnnverify.engines.portfolio import available_engines
     from bnnverify.reports.json import dumps
     from bnnverify.reports.tables import table
 
+    if arguments.compile:
+        _compile()
     names = ("name", "kind", "what", "regions")
     rows = [{name: getattr(engine, name) for name in names} for engine in available_engines()]
     if arguments.json:
@@ -38,6 +42,17 @@ def run_engines(arguments: argparse.Namespace) -> int:
     else:
         streams.answer(table(names, [[_cell(row[name]) for name in names] for row in rows], "llll"))
     return 0
+
+
+def _compile() -> None:
+    from bnnverify.cli.kernels import compile_kernels, import_numba
+    from bnnverify.cli.streams import warn
+    from bnnverify.reports.tables import duration
+
+    start = time.perf_counter()
+    import_numba()
+    compile_kernels()
+    warn(f"kernels compiled or loaded in {duration(time.perf_counter() - start)}")
 
 
 def _cell(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -46,9 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's own) and return its exit code."""
+    started = time.perf_counter()
     sys.set_int_max_str_digits(0)  # counts of whole input spaces are longer than Python's guard allows
     try:
-        arguments = build_parser().parse_args(argv)
+        arguments = build_parser().parse_args(argv, argparse.Namespace(started=started))
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:

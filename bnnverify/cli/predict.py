@@ -30,19 +30,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Print accuracy, or the classes where there are no labels; exit code 0."""
     from bnnverify.cli import streams
     from bnnverify.cli.inputs import ALL, choose, load_network
+    from bnnverify.cli.kernels import import_numba
     from bnnverify.inference import predict
     from bnnverify.reports.json import dumps
 
-    start = time.perf_counter()
+    import_numba()
     network = load_network(arguments.model)
     chosen = choose(arguments, network, ALL)
-    load = time.perf_counter() - start
+    load = time.perf_counter() - arguments.started
     predict(network, chosen.values[:WARM_UP])
     before = time.perf_counter()
     classes = predict(network, chosen.values)
     solve = time.perf_counter() - before
     found = _row(network, chosen, classes)
-    found |= _closing(load, solve, time.perf_counter() - start, len(classes))
+    found |= _closing(load, solve, time.perf_counter() - arguments.started, len(classes))
     streams.answer(dumps(found) if arguments.json else _text(found))
     return 0
 

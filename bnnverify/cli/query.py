@@ -86,9 +86,12 @@ def _run_single(arguments: argparse.Namespace, question: Question) -> int:
 def _run_batch(arguments: argparse.Namespace, question: Question) -> int:
     from bnnverify.cli import streams
     from bnnverify.cli.batch import in_order
+    from bnnverify.cli.kernels import compile_kernels
     from bnnverify.cli.progress import RowProgress
     from bnnverify.reports.lines import summary
 
+    if any(question.limits.values()):
+        compile_kernels()  # once here, for every child that is forked under the limits
     verdicts = []
     with _open_ledger(arguments) as ledger, RowProgress(len(question.positions)) as progress:
         rows = _rows(question, ledger, arguments.jobs, progress)

@@ -1,6 +1,8 @@
 """A question as the command line put it: network, instances, region and options, ready to be asked.
 
-It is built once; ``ask`` is then called for every position, in this process or in a forked one.
+It is built once; ``ask`` is then called for every position, in this process or in a forked one. The time
+limit of a single question runs from the start of the command, so start-up is part of it, but at least
+half of it is left to the work; in a batch it runs from the start of each question.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bnnverify.cli.inputs import FIRST, Chosen, choose, load_network
+from bnnverify.cli.kernels import import_numba
 from bnnverify.cli.ledger import key_of
 from bnnverify.cli.region import Radius, make_region, read_radius
 from bnnverify.cli.streams import warn
@@ -59,7 +62,7 @@ class Question:
         special: the query's own options.
         shared: the options of every query, limits excluded.
         limits: timeout in seconds and memory in MiB.
-        load: seconds it took to get here.
+        started: when the command began, in ``time.perf_counter`` seconds.
     """
 
     command: str
@@ -71,7 +74,11 @@ class Question:
     special: Mapping[str, Any]
     shared: Mapping[str, Any]
     limits: Mapping[str, float | None]
-    load: float = field(default=0.0)
+    started: float
+    load: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "load", time.perf_counter() - self.started)
 
     @property
     def positions(self) -> range:
@@ -126,9 +133,16 @@ class Question:
 
     @property
     def _common(self) -> dict[str, Any]:
-        return {**self.shared, **self.limits, "ties": Ties(self.shared["ties"])}
+        return {**self.shared, **self.limits, "timeout": self._time_left(), "ties": Ties(self.shared["ties"])}
+
+    def _time_left(self) -> float | None:
+        limit = self.limits["timeout"]
+        if limit is None or self.batch:
+            return limit
+        return max(limit - (time.perf_counter() - self.started), limit / 2)
 
     def _query(self) -> Any:
+        import_numba()
         return getattr(import_module(f"bnnverify.queries.{self.command}"), self.command)
 
     def _about(self, subject: Subject) -> tuple[Any, ...]:
@@ -149,7 +163,6 @@ def read_question(arguments: argparse.Namespace) -> Question:
     Raises:
         UsageError: if an argument is missing or does not fit.
     """
-    start = time.perf_counter()
     network = load_network(arguments.model)
     eps, free = getattr(arguments, "eps", None), getattr(arguments, "free", None)
     whole = arguments.command == "count" and _is_whole_space(arguments)
@@ -169,7 +182,7 @@ def read_question(arguments: argparse.Namespace) -> Question:
         special=_special(arguments),
         shared={name: getattr(arguments, name) for name in ("ties", "engine", "check", "seed")},
         limits={"timeout": arguments.timeout, "memory": arguments.memory},
-        load=time.perf_counter() - start,
+        started=arguments.started,
     )
 
 

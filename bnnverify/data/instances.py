@@ -19,7 +19,7 @@ from bnnverify.data.arrays import read_npy, read_npz
 from bnnverify.errors import InputFormatError
 
 MAX_TEXT_BYTES = 1 << 28
-_VALUES = ("images", "inputs", "instances", "x", "X", "data", "values")
+_VALUES = ("images", "inputs", "input", "instances", "x", "X", "data", "values")
 _LABELS = ("labels", "label", "y", "Y", "targets")
 
 
@@ -62,7 +62,8 @@ def load_instances(path: Path | str) -> Instances:
     """Instances of a file, chosen by the end of its name.
 
     ``.npy``: an array ``(N, ...)``, or ``(n,)`` for one instance. ``.npz``: such an array named
-    images, inputs or x (or the only one), with labels named labels or y. ``.txt``: one instance a
+    images, inputs or x (or the only one), with labels named labels or y; a saved witness is one
+    instance. ``.txt``: one instance a
     line, 0/1 or -1/+1, read as +1/-1 bits. An image: one instance ``(channels, height, width)``.
 
     Raises:

@@ -23,7 +23,7 @@ from bnnverify.engines.residual import Residual
 from bnnverify.engines.sink import VISITED, Sink, make_sink
 from bnnverify.engines.slackwords import GROUP, grouped
 
-TREE_LEAF = 8192
+TREE_LEAF = 32768
 TABLE_ROWS = 4096
 SHORT_RUN = 12
 LEAST_BOUNDED = 256
@@ -105,9 +105,7 @@ def _remark(workspace: Workspace, sink: Sink) -> str:
     return f"{visited:,} inputs executed one by one, {bounds:,} interval bounds"
 
 
-def _closed_counts(
-    residual: Residual, closed: NDArray[np.int64], budget: int
-) -> Iterator[tuple[int, int, list[int]]]:
+def _closed_counts(residual: Residual, closed: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int, list[int]]]:
     """For each kind of closed node: its spent cost, its class, and its inputs by further cost."""
     suffixes = _suffix_counts(residual, budget)
     for pos, spent, c in zip(*np.nonzero(closed), strict=True):
@@ -170,7 +168,7 @@ def _workspace(residual: Residual, tail: PackedTail, words: int, budget: int, co
 
 def _unbounded_size(tail: PackedTail) -> int:
     """Nodes up to this size are visited without a bound, which would cost a fair share of the visit."""
-    return max(LEAST_BOUNDED, 16 * tail.limits.size * tail.signs.shape[1] + 4 * tail.keys.size)
+    return int(max(LEAST_BOUNDED, 16 * tail.limits.size * tail.signs.shape[1] + 4 * tail.keys.size))
 
 
 def _suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int16]:

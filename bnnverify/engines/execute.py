@@ -24,9 +24,8 @@ def classify_bits(network: Network, bits: NDArray[np.int8], order: Sequence[int]
     """Classes ``(batch,)`` of input bits ``(batch, n_inputs)``, pixels already binarized."""
     assert not isinstance(network.input, QuantizedInput)
     if isinstance(network.input, ThresholdInput):
-        bits = _pixels_of(network.input, bits)
-    classes: NDArray[np.int64] = engine_of(network).classify(bits, order)
-    return classes
+        return engine_of(network).classify(_pixels_of(network.input, bits), order)
+    return engine_of(network).classify(bits, order)
 
 
 def _pixels_of(layer: ThresholdInput, bits: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bnnverify.engines.packed import known_first_bits, possible_classes
+from bnnverify.engines.packed import ONE, ZERO, known_first_bits, possible_classes
 from bnnverify.engines.sink import BATCH, absorb, finish
 from bnnverify.engines.slackwords import GROUP, sign_word
 
@@ -88,9 +88,8 @@ def subset_sizes(costs, budget, sizes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _write(bases, base, rows, first, n, patterns, bucket, start):  # type: ignore[no-untyped-def]
+def _write(bases, base, rows, first, n, words, patterns, bucket, start):  # type: ignore[no-untyped-def]
     """Patterns of one base row plus each of ``n`` rows, into the buffer from ``start`` on."""
-    words = patterns.shape[1]
     for w in range(words):
         origin, offset = base * words * GROUP + w * GROUP, first * words * GROUP + w * GROUP
         for i in range(n):
@@ -104,7 +103,7 @@ def _write_long(bases, base, rows, first, last, bucket, tail, sink):  # type: ig
         if sink.fill[bucket] == BATCH:
             absorb(bucket, tail, sink)
         n = min(last - first, BATCH - sink.fill[bucket])
-        _write(bases, base, rows, first, n, sink.patterns, bucket, sink.fill[bucket])
+        _write(bases, base, rows, first, n, sink.words, sink.patterns, bucket, sink.fill[bucket])
         sink.fill[bucket] += n
         first += n
 
@@ -119,9 +118,9 @@ def _tree_leaf(pos, left, spent, tail, problem, ws, sink):  # type: ignore[no-un
     """
     rows, cursors, patterns, fill = ws.rows, ws.cursors, sink.patterns, sink.fill
     grouped, costs, payable, buckets = problem.grouped, problem.costs, problem.payable, problem.bucket
-    width = patterns.shape[1] * GROUP
-    _write_long(rows, 0, problem.nothing, 0, 1, buckets[spent], tail, sink)
-    level, entering = 0, True
+    words, width = sink.words, sink.words * GROUP
+    _write_long(rows, ZERO, problem.nothing, ZERO, ONE, buckets[spent], tail, sink)
+    level, entering = ZERO, True
     cursors[0, 0], cursors[0, 1], cursors[0, 2] = pos, left, spent
     while level >= 0:
         item, left, spent = cursors[level, 0], cursors[level, 1], cursors[level, 2]
@@ -132,7 +131,7 @@ def _tree_leaf(pos, left, spent, tail, problem, ws, sink):  # type: ignore[no-un
         if entering:
             bucket, n = buckets[spent + costs[item]], end - item
             if fill[bucket] + n <= BATCH:
-                _write(rows, level, grouped, item, n, patterns, bucket, fill[bucket])
+                _write(rows, level, grouped, item, n, words, patterns, bucket, fill[bucket])
                 fill[bucket] += n
             else:
                 _write_long(rows, level, grouped, item, end, bucket, tail, sink)
@@ -152,12 +151,12 @@ def _tree_leaf(pos, left, spent, tail, problem, ws, sink):  # type: ignore[no-un
 def _table_leaf(left, spent, tail, problem, ws, sink):  # type: ignore[no-untyped-def]
     """All affordable rows of the table; one run a cost where the tally is kept by distance."""
     if sink.fill.size == 1:
-        _write_long(ws.rows, 0, problem.table, 0, problem.table_prefix[left], 0, tail, sink)
+        _write_long(ws.rows, ZERO, problem.table, ZERO, problem.table_prefix[left], ZERO, tail, sink)
         return
-    first = 0
+    first = ZERO
     for cost in range(left + 1):
         last = problem.table_prefix[cost]
-        _write_long(ws.rows, 0, problem.table, first, last, problem.bucket[spent + cost], tail, sink)
+        _write_long(ws.rows, ZERO, problem.table, first, last, problem.bucket[spent + cost], tail, sink)
         first = last
 
 
@@ -228,7 +227,7 @@ def search_flips(slacks, budget, tail, problem, ws, sink):  # type: ignore[no-un
                 rows[j] = min(max(stack[depth, j], -INT8_REACH), INT8_REACH)
             n = prefix[left]
             if pos == problem.table_from and fill.size == 1 and fill[0] + n <= BATCH and not sink.search:
-                _write(rows, 0, table, 0, n, patterns, 0, fill[0])
+                _write(rows, ZERO, table, ZERO, n, sink.words, patterns, ZERO, fill[0])
                 fill[0] += n
             elif _leaf(pos, left, budget - left, tail, problem, ws, sink):
                 return pos, left

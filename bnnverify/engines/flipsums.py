@@ -12,14 +12,15 @@ it is clamped there and states merge. A state whose class no decision of the ope
 later product has that class too (products that repeat an item included, so bounds may count flips
 but not items). The maps are signed and linear, so closing is sound whenever it is
 done. Only states that are open when the last flip comes meet all the columns, and those are first
-merged by the state's open slacks; their patterns are classified as they come. Sums are plain int64 while m^r allows, else residues modulo primes.
+merged by the state's open slacks; their patterns are classified as they come. Sums are plain int64
+while they fit, else residues modulo primes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import factorial, perm
+from math import perm
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,7 @@ def _clamps(problem: FlipSums, flips: int) -> tuple[NDArray[np.int8], NDArray[np
     return low, high
 
 
-def _level(
-    problem: FlipSums, rows: NDArray[np.int8], sums: NDArray[np.int64], flips: int, closed: list[int]
-) -> _Level:
+def _level(problem: FlipSums, rows: NDArray[np.int8], sums: NDArray[np.int64], flips: int, closed: list[int]) -> _Level:
     """Wrap the states of a level: masks of their open slacks, and an order that groups equal masks."""
     low, high = _clamps(problem, flips)
     width = low.size
@@ -112,7 +111,8 @@ def _next_level(problem: FlipSums, levels: list[_Level], j: int, flips: int, mod
     state = empty_state(low.size)
     for source, push_arguments in _terms(problem, levels, j, modulus):
         words = -(-problem.slacks.size // 8)
-        state = push(state, *source, *push_arguments, low, high, words, modulus, MOST_STATES)
+        extend: Any = push
+        state = extend(state, *source, *push_arguments, low, high, words, modulus, MOST_STATES)
         if state[3] > MOST_STATES:
             raise TooManyStatesError
     rows, sums, _, n = state
@@ -127,7 +127,8 @@ def _last_counts(problem: FlipSums, levels: list[_Level], modulus: int) -> list[
     sink = weighted_sink(problem.columns.shape[1], problem.tail)
     j = len(levels)
     for source, push_arguments in _terms(problem, levels, j, modulus):
-        add_pushes(*source, *push_arguments, problem.tail, sink, modulus)
+        add: Any = add_pushes
+        add(*source, *push_arguments, problem.tail, sink, modulus)
     drain(problem.tail, sink, modulus)
     return _sum_rows(sink.totals, _closed_mass(problem, levels, j), modulus)
 
@@ -144,7 +145,7 @@ def _terms(problem: FlipSums, levels: list[_Level], j: int, modulus: int) -> Ite
 
 def _factor(j: int, k: int) -> int:
     """(-1)^(k-1) (j-1)! / (j-k)!"""
-    return (-1) ** (k - 1) * perm(j - 1, k - 1)
+    return (1 if k % 2 else -1) * perm(j - 1, k - 1)
 
 
 def _closed_mass(problem: FlipSums, levels: list[_Level], j: int) -> list[int]:
@@ -208,5 +209,8 @@ def _sum_rows(totals: NDArray[np.int64], closed: list[int], modulus: int) -> lis
 
 
 def fits_plain(n_items: int, radius: int) -> bool:
-    """Whether all sums of a problem stay within int64 without a modulus."""
-    return 4 * max(n_items, 1) ** radius * max(1, factorial(radius) // max(1, radius)) < 1 << 62
+    """Whether no sum can leave int64 without a modulus.
+
+    The absolute values in f_j add up to at most m (m + 1) ... (m + j - 1), by induction over the recursion.
+    """
+    return perm(n_items + radius - 1, radius) < 1 << 62

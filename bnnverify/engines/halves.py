@@ -122,7 +122,11 @@ def _single(slacks: NDArray[np.int64]) -> State:
 
 
 def _extended(
-    problem: Problem, state: State, column: NDArray[np.int64], clamps: tuple[NDArray[np.int64], NDArray[np.int64]], modulus: int
+    problem: Problem,
+    state: State,
+    column: NDArray[np.int64],
+    clamps: tuple[NDArray[np.int64], NDArray[np.int64]],
+    modulus: int,
 ) -> State:
     """The map after one more item, flipped or not; rows of too many flips are dropped."""
     rows, sums, _, n = state

@@ -5,7 +5,8 @@ A *pattern* is the packed vector of first-block bits. Row j of a block computes
 Kernels run over many patterns at once, patterns innermost, so that the compiler keeps a row in
 registers and the patterns stream from the first-level cache: ``patterns[w, i]`` is word w of
 pattern i. ``settled_class`` runs the same rows on intervals (some bits known, some not).
-First compilation of all kernels here takes about 5 s, after that they load from numba's cache.
+Kernels are called with typed integers (``ZERO`` rather than 0), since numba would compile a second
+version for each literal.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from bnnverify.bits import n_words, pack
 from bnnverify.engines.residual import Residual
 from bnnverify.inference.simd import popcount
+
+ZERO, ONE = np.int64(0), np.int64(1)
+
 
 class PackedTail(NamedTuple):
     """Everything behind the first block, as arrays that kernels take.
@@ -64,7 +68,7 @@ def pack_tail(residual: Residual) -> PackedTail:
 def score_nanoseconds(residual: Residual) -> float:
     """What visiting one pattern costs: its vector adds, and the rows behind, by words."""
     n_rows = sum(block.weights.shape[0] for block in residual.blocks) + residual.classes.size
-    return (3.0 + 0.3 * n_rows) * n_words(residual.slacks.size)
+    return float((3.0 + 0.3 * n_rows) * n_words(residual.slacks.size))
 
 
 def _wide(words: NDArray[np.uint64], width: int) -> NDArray[np.uint64]:

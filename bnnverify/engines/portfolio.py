@@ -78,7 +78,9 @@ def _cheapest(residual: Residual) -> Choice:
     merge = pushforward.predicted_seconds(residual)
     moving = f"{residual.slacks.size} of the first block's neurons move"
     if merge is None or visit <= merge:
-        return Choice("enumerate", f"{moving}; predicted at most {visit:.2g} s to visit {residual.region.size:,} inputs")
+        return Choice(
+            "enumerate", f"{moving}; predicted at most {visit:.2g} s to visit {residual.region.size:,} inputs"
+        )
     return Choice("pushforward", f"{moving}; predicted {merge:.2g} s against {visit:.2g} s by visiting every input")
 
 
@@ -91,11 +93,13 @@ def other_engine(residual: Residual, engine: str) -> str | None:
 
 def count_by_distance(residual: Residual, engine: str, *, by_distance: bool) -> Tally:
     """Exact counts per class by the named engine (not ``auto``, not ``bounds``)."""
-    module = enumeration if engine == "enumerate" else pushforward
-    return module.count_by_distance(residual, by_distance=by_distance)
+    if engine == "enumerate":
+        return enumeration.count_by_distance(residual, by_distance=by_distance)
+    return pushforward.count_by_distance(residual, by_distance=by_distance)
 
 
 def find(residual: Residual, engine: str, wanted: Iterable[int]) -> Search:
     """Look for an input of a wanted class by the named engine."""
-    module = enumeration if engine == "enumerate" else pushforward
-    return module.find(residual, wanted)
+    if engine == "enumerate":
+        return enumeration.find(residual, wanted)
+    return pushforward.find(residual, wanted)

@@ -79,7 +79,8 @@ def predicted_seconds(residual: Residual) -> float | None:
         pushes = sum(_pushes(problem, j) for j in range(problem.radius))
         return START_SECONDS + PUSH_SECONDS * pushes
     states, pairs = halves.predicted_pairs(residual.columns)
-    return START_SECONDS + PUSH_SECONDS * problem.n_items * states + pairs * score_nanoseconds(residual) * 1e-9
+    joining = pairs * score_nanoseconds(residual) * 1e-9
+    return START_SECONDS + PUSH_SECONDS * problem.n_items * states + joining
 
 
 def _pushes(problem: _Problem, j: int) -> float:
@@ -123,7 +124,9 @@ class _Problem:
         try:
             return self._polynomial_table() if self.by_polynomials else self._halves_table(by_distance)
         except TooManyStatesError:
-            raise UnsupportedError(f"engine pushforward: more than {MOST_STATES:,} distinct states; use enumerate") from None
+            raise UnsupportedError(
+                f"engine pushforward: more than {MOST_STATES:,} distinct states; use enumerate"
+            ) from None
 
     def _polynomial_table(self) -> list[list[int]]:
         sums = flipsums.prepare(self.columns, self.slacks, self.tail)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def restrict(network: Network, region: BitRegion, order: Sequence[int] | None = 
     columns = -(layers[0].weights[:, region.free] * region.center[region.free])
     moving.append(_moving_first(layers[0].constant, columns, region))
     _settle(layers[1], layers[0].constant >= 0, moving[1])
-    for before, layer in zip(layers[1:-1], layers[2:], strict=True):
+    for before, layer in pairwise(layers[1:]):
         reach = np.abs(before.weights[:, moving[-1]]).sum(axis=1)
         moving.append((before.constant - reach < 0) & (before.constant + reach >= 0))
         _settle(layer, before.constant >= 0, moving[-1])
@@ -118,10 +119,10 @@ def _moving_first(sums: NDArray[np.int64], columns: NDArray[np.int64], region: B
 def _most_flips(helps: NDArray[np.bool_], region: BitRegion) -> NDArray[np.int64]:
     """Per neuron, the most bits that can flip in its favour within the budget: the cheapest ones."""
     if region.budget is None:
-        return helps.sum(axis=1)
+        return np.count_nonzero(helps, axis=1)
     cheapest = np.argsort(region.costs, kind="stable")
     spent = np.cumsum(np.where(helps, region.costs, 0)[:, cheapest], axis=1)
-    return (helps[:, cheapest] & (spent <= region.budget)).sum(axis=1)
+    return np.count_nonzero(helps[:, cheapest] & (spent <= region.budget), axis=1)
 
 
 def _settle(layer: _Layer, values: NDArray[np.bool_], moving: NDArray[np.bool_]) -> None:
@@ -142,7 +143,7 @@ def _assemble(
     classes = _possible_classes(output, slopes, offsets)
     used = _used_neurons(layers, moving, slopes[classes, None] * output[classes])
     behind = range(1, len(layers) - 1) if classes.size > 1 else ()
-    blocks = [Block(layers[i].weights[used[i + 1]][:, used[i]], -layers[i].constant[used[i + 1]]) for i in behind]
+    blocks = [_block(layers[i], used[i + 1], used[i]) for i in behind]
     kept = used[1]
     columns, slacks = columns[kept], layers[0].constant[kept] // 2
     items = _item_order(columns, region)
@@ -160,6 +161,10 @@ def _assemble(
         classes=classes,
         n_classes=slopes.size,
     )
+
+
+def _block(layer: _Layer, rows: NDArray[np.int64], inputs: NDArray[np.int64]) -> Block:
+    return Block(layer.weights[rows][:, inputs].astype(np.int8), -layer.constant[rows])
 
 
 def _possible_classes(

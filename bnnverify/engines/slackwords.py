@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from bnnverify.bits import WORD_BITS, n_words
+from bnnverify.inference.simd import emitted
 
 GROUP = WORD_BITS
 _LANES = ir.VectorType(ir.IntType(8), GROUP)
@@ -29,13 +28,16 @@ def grouped(values: NDArray[Any]) -> NDArray[np.int8]:
     return np.ascontiguousarray(np.pad(values.astype(np.int8), padding))
 
 
+def _row_pointer(builder: Any, data: Any, index: Any) -> Any:
+    return builder.bitcast(builder.gep(data, [index]), _LANES.as_pointer())
+
+
 def _load(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
-    pointer = builder.bitcast(cgutils.pointer_add(builder, data, index), _LANES.as_pointer())
-    return builder.load(pointer, align=1)
+    return builder.load(_row_pointer(builder, data, index), align=1)
 
 
-@intrinsic
+@emitted
 def sign_word(_typing: Any, base: Any, i: Any, columns: Any, j: Any) -> Any:
     """Word whose bit b is ``base[i + b] + columns[j + b] >= 0``, for contiguous int8 arrays."""
 
@@ -49,7 +51,7 @@ def sign_word(_typing: Any, base: Any, i: Any, columns: Any, j: Any) -> Any:
     return types.uint64(base, types.int64, columns, types.int64), emit
 
 
-@intrinsic
+@emitted
 def clamped_add(_typing: Any, base: Any, i: Any, columns: Any, j: Any, low: Any, high: Any, out: Any, o: Any) -> Any:
     """``out[o:o + 64] = clip(base[i:i + 64] + columns[j:j + 64], low[:64], high[:64])``, all int8.
 
@@ -61,13 +63,12 @@ def clamped_add(_typing: Any, base: Any, i: Any, columns: Any, j: Any, low: Any,
         left = _load(context, builder, kinds[0], args[0], args[1])
         total = builder.add(left, _load(context, builder, kinds[2], args[2], args[3]))
         bounds = context.make_array(kinds[4])(context, builder, args[4])
-        offset = builder.srem(args[7], cgutils.unpack_tuple(builder, bounds.shape)[0])
+        offset = builder.srem(args[7], builder.extract_value(bounds.shape, 0))
         least, most = (_load(context, builder, kinds[n], args[n], offset) for n in (4, 5))
         total = builder.select(builder.icmp_signed("<", total, least), least, total)
         total = builder.select(builder.icmp_signed(">", total, most), most, total)
         data = context.make_array(kinds[6])(context, builder, args[6]).data
-        pointer = builder.bitcast(cgutils.pointer_add(builder, data, args[7]), _LANES.as_pointer())
-        builder.store(total, pointer, align=1)
+        builder.store(total, _row_pointer(builder, data, args[7]), align=1)
         return context.get_dummy_value()
 
     return types.void(base, types.int64, columns, types.int64, low, high, out, types.int64), emit

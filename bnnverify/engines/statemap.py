@@ -33,10 +33,10 @@ def _hash(keys, row, n_words):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _same(keys, a, b, n_words):  # type: ignore[no-untyped-def]
+    equal = True
     for w in range(n_words):
-        if keys[a, w] != keys[b, w]:
-            return False
-    return True
+        equal &= keys[a, w] == keys[b, w]
+    return equal
 
 
 @njit(cache=True, nogil=True)
@@ -119,7 +119,7 @@ def push(  # type: ignore[no-untyped-def]
     chosen = np.empty(weights.size, dtype=np.int64)
     chosen_weights = np.empty(weights.size, dtype=np.int64)
     marks = np.empty(power_above(2 * weights.size), dtype=np.int64)
-    count, before = 0, -1
+    count, before = np.int64(0), np.int64(-1)
     keys = rows.view(np.uint64).reshape(-1, width // 8)
     for s in order:
         if before < 0 or not same_mask(masks, s, before):
@@ -162,10 +162,10 @@ def power_above(n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def same_mask(masks, a, b):  # type: ignore[no-untyped-def]
+    equal = True
     for w in range(masks.shape[1]):
-        if masks[a, w] != masks[b, w]:
-            return False
-    return True
+        equal &= masks[a, w] == masks[b, w]
+    return equal
 
 
 @njit(cache=True, nogil=True)

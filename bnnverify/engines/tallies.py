@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bnnverify.bits import n_words
-from bnnverify.engines.packed import PackedTail, score
+from bnnverify.engines.packed import ZERO, PackedTail, score
 from bnnverify.engines.sink import BATCH, ROWS_WORTH_A_LOOK
 from bnnverify.engines.slackwords import GROUP, sign_word
 from bnnverify.engines.statemap import power_above, project, same_mask, times
@@ -66,7 +66,7 @@ def _score_buffer(n, tail, sink, modulus):  # type: ignore[no-untyped-def]
 def _coalesced(n, sink, modulus):  # type: ignore[no-untyped-def]
     """Move n buffered patterns into the table; returns how many evicted ones now head the buffer."""
     patterns, weights, slots, slot_weights = sink.patterns, sink.weights, sink.slots, sink.slot_weights
-    evicted = 0
+    evicted = ZERO
     for i in range(n):
         pattern, weight = patterns[0, i], weights[i]
         slot = ((pattern * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(52)) & np.uint64(SLOTS - 1)
@@ -113,7 +113,7 @@ def add_pushes(  # type: ignore[no-untyped-def]
     chosen, chosen_weights = np.empty(weights.size, dtype=np.int64), np.empty(weights.size, dtype=np.int64)
     marks = np.empty(power_above(2 * weights.size), dtype=np.int64)
     patterns, buffered = sink.patterns, sink.weights
-    count, before, n = 0, -1, 0
+    count, before, n = ZERO, np.int64(-1), ZERO
     for s in order:
         if before < 0 or not same_mask(masks, s, before):
             count = project(signs, weights, masks[s], chosen, chosen_weights, marks)
@@ -121,7 +121,7 @@ def add_pushes(  # type: ignore[no-untyped-def]
         for c in range(count):
             if n == BATCH:
                 _flush(n, tail, sink, modulus)
-                n = 0
+                n = ZERO
             buffered[n] = times(times(sums[s], chosen_weights[c], modulus), factor, modulus)
             for w in range(words):
                 offset = w * GROUP
@@ -136,7 +136,7 @@ def add_pushes(  # type: ignore[no-untyped-def]
 def drain(tail, sink, modulus):  # type: ignore[no-untyped-def]
     """Classify what the table still holds; afterwards ``sink.totals`` is complete."""
     for first in range(0, sink.slots.size, BATCH):
-        n = 0
+        n = ZERO
         for slot in range(first, first + BATCH):
             if sink.slot_weights[slot] != 0:
                 sink.patterns[0, n], sink.weights[n] = sink.slots[slot], sink.slot_weights[slot]

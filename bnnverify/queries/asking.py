@@ -18,7 +18,7 @@ from bnnverify.engines import execute, portfolio
 from bnnverify.engines.portfolio import Choice
 from bnnverify.engines.residual import Residual, restrict
 from bnnverify.errors import ReplayError, UnsupportedError, UsageError
-from bnnverify.inference import replay
+from bnnverify.inference import engine_of, replay
 from bnnverify.network import BitInput, Network, QuantizedInput, ThresholdInput
 from bnnverify.queries.results import RegionSummary, Ties, Witness
 from bnnverify.regions import BitRegion, FreeBits, HammingBall, Intersection, PixelBox, Region
@@ -52,7 +52,7 @@ def ask(network: Network, instance: NDArray[Any], region: BitRegion, ties: Ties,
     Raises:
         UsageError: if the target is no class, or the input's own class.
     """
-    label = replay(network, instance)
+    label = _class_of(network, instance)
     n = network.n_classes
     if target is not None and not 0 <= target < n:
         raise UsageError(f"target {target}: expected a class 0..{n - 1}")
@@ -61,6 +61,11 @@ def ask(network: Network, instance: NDArray[Any], region: BitRegion, ties: Ties,
     order = tie_order(n) if ties is Ties.LOWEST else tie_order(n, first=target, last=label)
     wanted = tuple(c for c in range(n) if c != label) if target is None else (target,)
     return Question(network, instance, region, label, order, wanted)
+
+
+def _class_of(network: Network, instance: NDArray[Any]) -> int:
+    """The class of one instance, by numpy alone: no kernel is compiled before the limits hold."""
+    return int(engine_of(network, backend="numpy").classify(instance)[0])
 
 
 def instance_of(network: Network, region: Region) -> NDArray[Any]:
@@ -89,7 +94,10 @@ def summarize(region: Region, members: BitRegion) -> RegionSummary:
 
 
 def witness_among(
-    question: Question, residual: Residual, candidates: Iterable[tuple[int, ...]], costs: NDArray[np.int64] | None = None
+    question: Question,
+    residual: Residual,
+    candidates: Iterable[tuple[int, ...]],
+    costs: NDArray[np.int64] | None = None,
 ) -> Witness:
     """The first candidate whose executed class is wanted, as a replayed witness.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bnnverify.limits import run_limited
 from bnnverify.network import Network
 from bnnverify.queries.asking import ask, instance_of, summarize
 from bnnverify.queries.counting import count_question
+from bnnverify.queries.limited import run_watched
 from bnnverify.queries.results import CountResult, Ties, Verdict
 from bnnverify.regions import Region, whole_space
 
@@ -31,7 +31,9 @@ def count(
         seed: recorded in the answer; exact engines draw nothing.
 
     Returns:
-        Exact integers that sum to the region's size, or TIMEOUT/MEMOUT with empty counts.
+        Exact integers that sum to the region's size. Around an instance the verdict is VIOLATED if any
+        input has another class than the centre, else HOLDS; of the whole space it is ANSWERED. On
+        TIMEOUT or MEMOUT the counts are empty.
 
     Raises:
         UsageError, UnsupportedError: as the region and the engine demand.
@@ -41,24 +43,33 @@ def count(
     >>> bv.count(net).counts
     {0: 4, 1: 4}
     """
-    region = whole_space(network) if region is None else region
-    members = region.on(network)
-    question = ask(network, instance_of(network, region), members, ties, None)
-    outcome = run_limited(
+    around = whole_space(network) if region is None else region
+    members = around.on(network)
+    question = ask(network, instance_of(network, around), members, ties, None)
+    outcome, limit = run_watched(
         lambda report: count_question(question, engine, by_distance=False, check=check),
         timeout=timeout,
         memory=memory,
     )
     done = outcome.result
+    counts = {} if done is None else dict(sorted(done.rows[0].items()))
+    label = None if region is None else question.label
     return CountResult(
-        verdict=outcome.limit or Verdict.ANSWERED,
+        verdict=outcome.limit or _verdict(counts, label),
         engine=engine if done is None else done.engine,
-        reason="the limit came first" if done is None else done.reason,
+        reason=limit if done is None else done.reason,
         ties=ties,
-        region=summarize(region, members),
-        input_class=question.label,
+        region=summarize(around, members),
+        input_class=label,
         seed=seed,
         seconds=outcome.seconds,
         checked_by=None if done is None else done.checked_by,
-        counts={} if done is None else dict(sorted(done.rows[0].items())),
+        counts=counts,
     )
+
+
+def _verdict(counts: dict[int, int], label: int | None) -> Verdict:
+    """Whether every input counted has the class ``label``; without one there is nothing to violate."""
+    if label is None:
+        return Verdict.ANSWERED
+    return Verdict.VIOLATED if any(n for c, n in counts.items() if c != label) else Verdict.HOLDS

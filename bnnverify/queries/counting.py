@@ -42,8 +42,6 @@ def _settled_rows(region: BitRegion, label: int, by_distance: bool) -> list[dict
     return [{label: n - before} for n, before in zip(sizes, [0, *sizes], strict=False)]
 
 
-def _checked(
-    question: Question, residual: Residual, engine: str, rows: list[dict[int, int]], by_distance: bool
-) -> str:
+def _checked(question: Question, residual: Residual, engine: str, rows: list[dict[int, int]], by_distance: bool) -> str:
     second = choose_second(question, residual, engine)
     return agree(rows, tally_by(question, residual, second, by_distance=by_distance), (engine, second))

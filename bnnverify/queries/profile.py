@@ -12,10 +12,10 @@ from fractions import Fraction
 from math import comb
 
 from bnnverify.errors import UnsupportedError, UsageError
-from bnnverify.limits import run_limited
 from bnnverify.network import Network
 from bnnverify.queries.asking import ask, instance_of, summarize
 from bnnverify.queries.counting import count_question
+from bnnverify.queries.limited import run_watched
 from bnnverify.queries.results import ProfileResult, Ties, Verdict
 from bnnverify.regions import BitRegion, Region
 
@@ -51,7 +51,7 @@ def profile(
     if not members.unit_costs:
         raise UnsupportedError("profile counts flipped bits; give a Hamming ball, free bits or a pixel box")
     question = ask(network, instance_of(network, region), members, ties, None)
-    outcome = run_limited(
+    outcome, limit = run_watched(
         lambda report: count_question(question, engine, by_distance=True, check=check),
         timeout=timeout,
         memory=memory,
@@ -63,7 +63,7 @@ def profile(
         verdict=outcome.limit or Verdict.ANSWERED,
         kind="exact" if bounded is None or bounded[0] == bounded[1] else "bound",
         engine=engine if done is None else done.engine,
-        reason="the limit came first" if done is None else done.reason,
+        reason=limit if done is None else done.reason,
         ties=ties,
         region=summarize(region, members),
         input_class=question.label,
@@ -79,10 +79,14 @@ def profile(
 def _probability(
     rows: tuple[dict[int, int], ...], label: int, members: BitRegion, p: Fraction
 ) -> tuple[Fraction, Fraction]:
-    """Exact lower and upper chance of another class than ``label``."""
-    m = members.free.size
+    """Exact lower and upper chance of another class than ``label``.
+
+    In integers over the common denominator d^m of p = a/d, since sums of fractions would reduce each term.
+    """
+    m, flip, keep = members.free.size, p.numerator, p.denominator - p.numerator
+    weights = [flip**k * keep ** (m - k) for k in range(len(rows))]
     changed = [sum(n for c, n in row.items() if c != label) for row in rows]
-    weights = [p**k * (1 - p) ** (m - k) for k in range(m + 1)]
-    low = sum((a * w for a, w in zip(changed, weights, strict=False)), Fraction(0))
-    beyond = sum((comb(m, k) * weights[k] for k in range(len(rows), m + 1)), Fraction(0))
-    return low, low + beyond
+    low = sum(n * w for n, w in zip(changed, weights, strict=True))
+    seen = sum(comb(m, k) * w for k, w in enumerate(weights))
+    whole = p.denominator**m
+    return Fraction(low, whole), Fraction(low + whole - seen, whole)

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnverify.errors import ReplayError, UsageError
-from bnnverify.limits import Outcome, run_limited
+from bnnverify.limits import Outcome
 from bnnverify.network import BitInput, Network
 from bnnverify.queries.asking import Question, ask, choose_second, instance_of, tally_by
+from bnnverify.queries.limited import run_watched
 from bnnverify.queries.results import RadiusResult, RegionSummary, Ties, Verdict, Witness
 from bnnverify.queries.robustness import Decision, decide_region
 from bnnverify.regions import BitRegion, CostBall, least_perturbation_costs
@@ -75,7 +76,7 @@ def radius(
     members = ball.on(network)
     question = ask(network, instance_of(network, ball), members, ties, target)
     greatest = _greatest(members, norm, limit)
-    outcome = run_limited(
+    outcome, came_first = run_watched(
         lambda report: _least(question, norm, greatest, engine, check, report), timeout=timeout, memory=memory
     )
     done = outcome.result
@@ -85,7 +86,7 @@ def radius(
         verdict=outcome.limit or Verdict.ANSWERED,
         kind="exact" if found is not None or proved >= _greatest(members, norm, None) else "bound",
         engine=engine if done is None else done.engine,
-        reason="the limit came first" if done is None else done.reason,
+        reason=_with_proof(came_first, proved) if done is None else done.reason,
         ties=ties,
         region=RegionSummary("whole", members.size),
         input_class=question.label,
@@ -114,6 +115,10 @@ def _greatest(members: BitRegion, norm: str, limit: int | None) -> int:
     return everything if limit is None else min(limit, everything)
 
 
+def _with_proof(reason: str, proved: int) -> str:
+    return f"{reason}; nothing costs {proved} or less" if proved else reason
+
+
 def _proved(outcome: Outcome[Least]) -> int:
     if outcome.result is not None:
         return outcome.result.proved
@@ -124,23 +129,31 @@ def _least(
     question: Question, norm: str, greatest: int, engine: str, check: bool, report: Callable[[Any], None]
 ) -> Least:
     """Grow the cost, undercut what is found, and let a second engine confirm the outcome."""
-    proved, decision = 0, Decision(None, "bounds", "no bit of this input can flip")
+    proved, proof, last = 0, None, Decision(None, "bounds", "no bit of this input can flip")
     for cost in _growing_costs(question.region, norm, greatest):
-        decision = decide_region(question, _within(question.region, norm, cost), engine)
-        if decision.witness is not None:
+        last = decide_region(question, _within(question.region, norm, cost), engine)
+        if last.witness is not None:
             break
-        proved = cost
+        proved, proof = cost, last
         report(proved)
-    witness, last = _priced(question, norm, decision.witness), decision
+    witness = _priced(question, norm, last.witness)
     while witness is not None and witness.distance - 1 > proved:
         cheaper = decide_region(question, _within(question.region, norm, witness.distance - 1), engine)
         if cheaper.witness is None:
-            proved = witness.distance - 1
+            proved, proof = witness.distance - 1, cheaper
             report(proved)
         else:
             witness, last = _priced(question, norm, cheaper.witness), cheaper
     second = _check(question, norm, proved, witness, last.engine) if check else None
-    return Least(proved, witness, last.engine, last.reason, second)
+    return Least(proved, witness, last.engine, _reason(proved, proof, witness, last), second)
+
+
+def _reason(proved: int, proof: Decision | None, witness: Witness | None, last: Decision) -> str:
+    """Which search without success proves the lower bound, and which one found the witness."""
+    parts = [] if proof is None else [f"nothing costs {proved} or less, by {proof.engine} ({proof.reason})"]
+    if witness is not None:
+        parts.append(f"cost {witness.distance} found ({last.reason})")
+    return "; ".join(parts) or last.reason
 
 
 def _growing_costs(members: BitRegion, norm: str, greatest: int) -> Iterator[int]:

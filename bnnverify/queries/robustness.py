@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnnverify.engines import portfolio
-from bnnverify.limits import run_limited
+from bnnverify.errors import ReplayError
 from bnnverify.network import Network
 from bnnverify.queries.asking import Question, ask, choose_second, instance_of, summarize, tally_by, why, witness_among
-from bnnverify.errors import ReplayError
+from bnnverify.queries.limited import run_watched
 from bnnverify.queries.results import RobustnessResult, Ties, Verdict, Witness
 from bnnverify.regions import BitRegion, Region
 
@@ -51,13 +51,13 @@ def robustness(
     """
     members = region.on(network)
     question = ask(network, instance_of(network, region), members, ties, target)
-    outcome = run_limited(lambda report: decide(question, engine, check), timeout=timeout, memory=memory)
+    outcome, limit = run_watched(lambda report: decide(question, engine, check), timeout=timeout, memory=memory)
     done = outcome.result
     found = None if done is None else done.witness
     return RobustnessResult(
         verdict=outcome.limit or (Verdict.HOLDS if found is None else Verdict.VIOLATED),
         engine=engine if done is None else done.engine,
-        reason="the limit came first" if done is None else done.reason,
+        reason=limit if done is None else done.reason,
         ties=ties,
         region=summarize(region, members),
         input_class=question.label,

@@ -1,0 +1,90 @@
+"""The compiled kernels, before a question needs them: a quicker import, and compilation ahead of time.
+
+numba compiles a kernel when it is first called and keeps it on disk, once per installation. From then
+on a process only loads it. ``compile_kernels`` asks every engine about a network so small that the
+answers cost nothing but the compilation.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import Any
+
+from bnnverify.cli.progress import StatusLine
+
+N_INPUTS, N_HIDDEN, N_FREE = 40, 9, 12
+COMPILING = "compiling kernels, once per installation ..."
+
+
+def import_numba() -> None:
+    """Import numba, and say so on a terminal whenever this process waits for its compiler.
+
+    scipy is left out, which takes a tenth of a second more and which no kernel here calls: numba
+    looks for its BLAS when it loads its array functions. Only the command line may do so; a program
+    that uses this package as a library may want it.
+    """
+    if "numba" in sys.modules:
+        return
+    with _hidden("scipy"), suppress(ImportError):
+        import_module("numba.np.arraymath")
+        _announce_compilations(StatusLine())
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Within, a package that is not imported yet cannot be."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+
+
+def _announce_compilations(line: StatusLine) -> None:
+    from numba.core import event
+
+    process, in_progress = os.getpid(), [0]
+
+    class Announcer(event.Listener):
+        def on_start(self, event: Any) -> None:
+            in_progress[0] += 1
+            if os.getpid() == process:
+                line.draw(COMPILING)
+
+        def on_end(self, event: Any) -> None:
+            in_progress[0] -= 1
+            if os.getpid() == process and not in_progress[0]:
+                line.wipe()
+
+    event.register("numba:compile", Announcer())  # type: ignore[no-untyped-call]
+
+
+def compile_kernels() -> None:
+    """Compile what is not on disk yet and load the rest; forked processes then find it in memory."""
+    import numpy as np
+
+    from bnnverify.network import BitInput, Block, Network, Output, ThresholdInput
+    from bnnverify.queries.asking import ask
+    from bnnverify.queries.counting import count_question
+    from bnnverify.queries.results import Ties
+    from bnnverify.queries.robustness import decide
+    from bnnverify.regions import FreeBits, HammingBall
+
+    signs = np.where(np.random.default_rng(0).random((N_HIDDEN, N_INPUTS)) < 0.5, -1, 1).astype(np.int8)
+    blocks = tuple(Block(rows, np.zeros(len(rows), dtype=np.int64)) for rows in (signs, signs[:5, :N_HIDDEN]))
+    pixels = ThresholdInput(np.full(N_INPUTS, 128), np.ones(N_INPUTS, dtype=np.bool_))
+    for layer in (BitInput((N_INPUTS,)), pixels):
+        network = Network(blocks, Output(signs[:3, :5]), layer)
+        center = layer.read((signs[0] > 0).astype(np.int64))
+        for region in (HammingBall(center, 2), FreeBits(center, tuple(range(N_FREE)))):
+            question = ask(network, center, region.on(network), Ties.LOWEST, None)
+            for engine in ("enumerate", "pushforward"):
+                decide(question, engine, check=True)
+                count_question(question, engine, by_distance=True, check=False)
