@@ -108,7 +108,7 @@ def _level(problem: FlipSums, rows: NDArray[np.int8], sums: NDArray[np.int64], f
 def _next_level(problem: FlipSums, levels: list[_Level], j: int, flips: int, modulus: int) -> _Level:
     """f_j as a map of states, with ``flips`` more to come."""
     low, high = _clamps(problem, flips)
-    state = empty_state(low.size)
+    state = empty_state(low)
     for source, push_arguments in _terms(problem, levels, j, modulus):
         words = -(-problem.slacks.size // 8)
         extend: Any = push

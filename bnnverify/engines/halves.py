@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -26,14 +27,17 @@ from bnnverify.engines.statemap import MOST_STATES, TooManyStatesError, empty_st
 INT8_REACH = 120
 
 
+Row = NDArray[np.signedinteger[Any]]
+
+
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Distinct rows ``(n, width)`` int8 in order of flips: rows ``starts[d]:starts[d + 1]`` flip d items.
+    """Distinct rows ``(n, width)`` in order of flips: rows ``starts[d]:starts[d + 1]`` flip d items.
 
     ``sums`` ``(n,)`` are numbers of inputs, plain or modulo a prime.
     """
 
-    rows: NDArray[np.int8]
+    rows: Row
     sums: NDArray[np.int64]
     starts: NDArray[np.int64]
 
@@ -84,8 +88,9 @@ def class_counts(problem: Problem, modulus: int) -> list[list[int]]:
 def _sides(problem: Problem, modulus: int) -> tuple[Side, Side]:
     """Run through the items: the first half until it is as large as the second can become."""
     columns, slacks = _tracked(problem)
+    dtype = np.int8 if np.count_nonzero(problem.columns, axis=0).max() <= INT8_REACH else np.int16
     rising, falling = (_suffix_sums(columns * d > 0) for d in (1, -1))
-    state, position = _single(slacks), 0
+    state, position = _single(slacks.astype(dtype)), 0
     m = columns.shape[0]
     while position < m and state[3] < min(2.0 ** (m - position), MOST_STATES // 4):
         position += 1
@@ -93,7 +98,7 @@ def _sides(problem: Problem, modulus: int) -> tuple[Side, Side]:
         state = _extended(problem, state, columns[position - 1], clamps, modulus)
     first = _side(problem, state)
     least, most = first.rows.min(axis=0).astype(np.int64), first.rows.max(axis=0).astype(np.int64)
-    state = _single(np.zeros_like(slacks))
+    state = _single(np.zeros(slacks.size, dtype=dtype))
     for item in range(position, m):
         clamps = -most - 1 - rising[item + 1], -least + falling[item + 1]
         state = _extended(problem, state, columns[item], clamps, modulus)
@@ -104,8 +109,9 @@ def _tracked(problem: Problem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Columns and slacks padded to groups; where distances matter one more slack counts the flips."""
     flips = int(problem.radius is not None)
     columns = np.pad(problem.columns, ((0, 0), (0, 1)), constant_values=flips)
-    slacks = np.pad(problem.slacks.clip(-INT8_REACH, INT8_REACH), (0, 1))
-    return grouped(columns).astype(np.int64), grouped(slacks).astype(np.int64)
+    reach = len(problem.columns) + 1
+    slacks = np.pad(problem.slacks.clip(-reach, reach), (0, 1))
+    return grouped(columns, np.int64), grouped(slacks, np.int64)
 
 
 def _suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -113,12 +119,12 @@ def _suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.concatenate([totals, np.zeros((1, marks.shape[1]), dtype=np.int64)])
 
 
-State = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int32], int]
+State = tuple[Row, NDArray[np.int64], NDArray[np.int32], int]
 
 
-def _single(slacks: NDArray[np.int64]) -> State:
+def _single(slacks: Row) -> State:
     """A map that holds one row, standing for one input."""
-    return slacks.astype(np.int8), np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.int32), 1
+    return slacks, np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.int32), 1
 
 
 def _extended(
@@ -131,14 +137,15 @@ def _extended(
     """The map after one more item, flipped or not; rows of too many flips are dropped."""
     rows, sums, _, n = state
     width, k = column.size, problem.slacks.size
-    low, high = (np.clip(c, -128, 127).astype(np.int8) for c in clamps)
-    low[k:], high[k:] = -128, 127
+    widest = np.iinfo(rows.dtype)
+    low, high = (np.clip(c, widest.min, widest.max).astype(rows.dtype) for c in clamps)
+    low[k:], high[k:] = widest.min, widest.max
     both = np.stack([np.zeros_like(column), column])
     signs = pack(np.where(both > 0, 1, -1)), pack(np.where(both < 0, 1, -1))
     masks = np.full((n, n_words(width)), ~np.uint64(0))
     grown: State = push(
-        empty_state(width), rows, sums, np.arange(n), masks, both.astype(np.int8).reshape(-1), signs,
-        np.ones(2, dtype=np.int64), 1, low, high, -(-(k + 1) // 8), modulus, MOST_STATES,
+        empty_state(low), rows, sums, np.arange(n), masks, both.astype(rows.dtype).reshape(-1), signs,
+        np.ones(2, dtype=np.int64), 1, low, high, -(-(k + 1) * rows.itemsize // 8), modulus, MOST_STATES,
     )  # fmt: skip
     if grown[3] > MOST_STATES:
         raise TooManyStatesError

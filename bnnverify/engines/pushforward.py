@@ -87,8 +87,8 @@ def _pushes(problem: _Problem, j: int) -> float:
     """Pushes from the states after j flips: how many there may be, times the columns that each still meets."""
     flips_left = problem.radius - j
     n_open = float(np.sum(np.abs(problem.slacks + 0.5) < flips_left)) + 1.0
-    ways = min(j + 1.0, 2.0 * flips_left + 2.0) ** min(problem.slacks.size, 60)
-    states = min(float(comb(problem.n_items, j)), ways)
+    ways = float(min(j + 1, 2 * flips_left + 2)) ** min(problem.slacks.size, 60)
+    states: float = min(float(comb(problem.n_items, j)), ways)
     return states * min(float(problem.n_items), 2.0 ** min(n_open, 60.0))
 
 

@@ -119,10 +119,11 @@ def _moving_first(sums: NDArray[np.int64], columns: NDArray[np.int64], region: B
 def _most_flips(helps: NDArray[np.bool_], region: BitRegion) -> NDArray[np.int64]:
     """Per neuron, the most bits that can flip in its favour within the budget: the cheapest ones."""
     if region.budget is None:
-        return np.count_nonzero(helps, axis=1)
+        return helps.sum(axis=1, dtype=np.int64)
     cheapest = np.argsort(region.costs, kind="stable")
     spent = np.cumsum(np.where(helps, region.costs, 0)[:, cheapest], axis=1)
-    return np.count_nonzero(helps[:, cheapest] & (spent <= region.budget), axis=1)
+    affordable: NDArray[np.bool_] = helps[:, cheapest] & (spent <= region.budget)
+    return affordable.sum(axis=1, dtype=np.int64)
 
 
 def _settle(layer: _Layer, values: NDArray[np.bool_], moving: NDArray[np.bool_]) -> None:

@@ -1,6 +1,6 @@
 """Maps from slack vectors to sums: the hash tables of the ``pushforward`` engine, in numba.
 
-A state is a row of int8 slacks, padded to groups of 64 so that one vector instruction adds and
+A state is a row of int8 or int16 slacks, padded to groups of 64 so that one vector instruction adds and
 clamps it. Rows are keyed by their bytes in an open-addressing table that doubles when half full.
 Sums are int64, either plain or modulo a prime below 2^31 (``modulus`` 0 means plain). The kernels
 *push* states: every source row plus every column, clamped, receives the source's sum times the
@@ -53,7 +53,7 @@ def _rehash(keys, n, n_words, size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _grown(rows, sums, n):  # type: ignore[no-untyped-def]
-    more_rows = np.zeros(2 * rows.size, dtype=np.int8)
+    more_rows = np.zeros(2 * rows.size, dtype=rows.dtype)
     more_sums = np.zeros(2 * sums.size, dtype=np.int64)
     more_rows[: rows.size] = rows
     more_sums[:n] = sums[:n]
@@ -120,7 +120,7 @@ def push(  # type: ignore[no-untyped-def]
     chosen_weights = np.empty(weights.size, dtype=np.int64)
     marks = np.empty(power_above(2 * weights.size), dtype=np.int64)
     count, before = np.int64(0), np.int64(-1)
-    keys = rows.view(np.uint64).reshape(-1, width // 8)
+    keys = rows.view(np.uint64).reshape(-1, width * rows.itemsize // 8)
     for s in order:
         if before < 0 or not same_mask(masks, s, before):
             count = project(signs, weights, masks[s], chosen, chosen_weights, marks)
@@ -140,7 +140,7 @@ def push(  # type: ignore[no-untyped-def]
             sums[found] = sums[found] + amount if modulus == 0 else (sums[found] + amount) % modulus
             if n + 1 >= sums.size:
                 rows, sums = _grown(rows, sums, n)
-                keys = rows.view(np.uint64).reshape(-1, width // 8)
+                keys = rows.view(np.uint64).reshape(-1, width * rows.itemsize // 8)
                 table = _rehash(keys, n, n_words, 2 * sums.size)
         if n > limit:
             break
@@ -169,7 +169,7 @@ def same_mask(masks, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def empty_state(width):  # type: ignore[no-untyped-def]
-    """An empty map of rows of ``width`` slacks, as ``(rows, sums, table, n)``."""
-    rows = np.zeros(FIRST_CAPACITY * width, dtype=np.int8)
+def empty_state(row):  # type: ignore[no-untyped-def]
+    """An empty map of rows like ``row``, as ``(rows, sums, table, n)``."""
+    rows = np.zeros(FIRST_CAPACITY * row.size, dtype=row.dtype)
     return rows, np.zeros(FIRST_CAPACITY, dtype=np.int64), np.full(2 * FIRST_CAPACITY, -1, dtype=np.int32), 0
