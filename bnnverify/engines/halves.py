@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bnnverify.bits import n_words, pack
+from bnnverify.bits import n_words
 from bnnverify.engines.packed import PackedTail, known_first_bits, possible_classes, score
 from bnnverify.engines.sink import BATCH
 from bnnverify.engines.slackwords import GROUP, grouped, sign_word
@@ -141,10 +141,10 @@ def _extended(
     low, high = (np.clip(c, widest.min, widest.max).astype(rows.dtype) for c in clamps)
     low[k:], high[k:] = widest.min, widest.max
     both = np.stack([np.zeros_like(column), column])
-    signs = pack(np.where(both > 0, 1, -1)), pack(np.where(both < 0, 1, -1))
+    told_apart = np.array([[0], [1]], dtype=np.uint64).repeat(n_words(width), axis=1)
     masks = np.full((n, n_words(width)), ~np.uint64(0))
     grown: State = push(
-        empty_state(low), rows, sums, np.arange(n), masks, both.astype(rows.dtype).reshape(-1), signs,
+        empty_state(low), rows, sums, np.arange(n), masks, both.astype(rows.dtype).reshape(-1), (told_apart, told_apart),
         np.ones(2, dtype=np.int64), 1, low, high, -(-(k + 1) * rows.itemsize // 8), modulus, MOST_STATES,
     )  # fmt: skip
     if grown[3] > MOST_STATES:

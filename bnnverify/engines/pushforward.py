@@ -88,8 +88,8 @@ def _pushes(problem: _Problem, j: int) -> float:
     flips_left = problem.radius - j
     n_open = float(np.sum(np.abs(problem.slacks + 0.5) < flips_left)) + 1.0
     ways = float(min(j + 1, 2 * flips_left + 2)) ** min(problem.slacks.size, 60)
-    states: float = min(float(comb(problem.n_items, j)), ways)
-    return states * min(float(problem.n_items), 2.0 ** min(n_open, 60.0))
+    states = min(float(comb(problem.n_items, j)), ways)
+    return float(states * min(float(problem.n_items), 2.0 ** min(n_open, 60.0)))
 
 
 @dataclass(frozen=True, eq=False)

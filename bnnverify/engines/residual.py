@@ -118,12 +118,15 @@ def _moving_first(sums: NDArray[np.int64], columns: NDArray[np.int64], region: B
 
 def _most_flips(helps: NDArray[np.bool_], region: BitRegion) -> NDArray[np.int64]:
     """Per neuron, the most bits that can flip in its favour within the budget: the cheapest ones."""
+    all_flips = np.asarray(np.count_nonzero(helps, axis=1), dtype=np.int64)
     if region.budget is None:
-        return helps.sum(axis=1, dtype=np.int64)
+        return all_flips
+    if region.unit_costs:
+        return np.minimum(all_flips, region.budget)
     cheapest = np.argsort(region.costs, kind="stable")
     spent = np.cumsum(np.where(helps, region.costs, 0)[:, cheapest], axis=1)
-    affordable: NDArray[np.bool_] = helps[:, cheapest] & (spent <= region.budget)
-    return affordable.sum(axis=1, dtype=np.int64)
+    affordable = helps[:, cheapest] & (spent <= region.budget)
+    return np.asarray(np.count_nonzero(affordable, axis=1), dtype=np.int64)
 
 
 def _settle(layer: _Layer, values: NDArray[np.bool_], moving: NDArray[np.bool_]) -> None:
