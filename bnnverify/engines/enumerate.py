@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bnnverify.bits import n_words
 from bnnverify.engines.contract import Search, Tally
 from bnnverify.engines.flipsearch import CHECKS, FlipProblem, Workspace, search_flips, subset_sizes
-from bnnverify.engines.packed import PackedTail, pack_tail, score_nanoseconds
+from bnnverify.engines.packed import PackedTail, bound_nanoseconds, pack_tail, pattern_nanoseconds
 from bnnverify.engines.residual import Residual
 from bnnverify.engines.sink import VISITED, Sink, make_sink
 from bnnverify.engines.slackwords import GROUP, grouped
@@ -71,7 +71,7 @@ def find(residual: Residual, wanted: Iterable[int]) -> Search:
 
 def predicted_seconds(residual: Residual) -> float:
     """Upper estimate of the work: every input visited, none closed by bounds."""
-    return float(residual.region.size) * score_nanoseconds(residual) * 1e-9
+    return float(residual.region.size) * pattern_nanoseconds(pack_tail(residual)) * 1e-9
 
 
 def _members(residual: Residual, leaf: FoundLeaf) -> Iterator[tuple[int, ...]]:
@@ -168,7 +168,7 @@ def _workspace(residual: Residual, tail: PackedTail, words: int, budget: int, co
 
 def _unbounded_size(tail: PackedTail) -> int:
     """Nodes up to this size are visited without a bound, which would cost a fair share of the visit."""
-    return int(max(LEAST_BOUNDED, 16 * tail.limits.size * tail.signs.shape[1] + 4 * tail.keys.size))
+    return int(max(LEAST_BOUNDED, 4 * bound_nanoseconds(tail) / pattern_nanoseconds(tail)))
 
 
 def _suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int16]:

@@ -28,7 +28,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bnnverify.bits import n_words, pack
-from bnnverify.engines.packed import PackedTail, known_first_bits, possible_classes
+from bnnverify.engines.packed import (
+    PackedTail,
+    bound_nanoseconds,
+    known_first_bits,
+    pattern_nanoseconds,
+    possible_classes,
+)
 from bnnverify.engines.slackwords import grouped
 from bnnverify.engines.statemap import MOST_STATES, TooManyStatesError, empty_state, push, undecided_masks
 from bnnverify.engines.tallies import add_pushes, add_states, drain, weighted_sink
@@ -164,7 +170,9 @@ def _close_settled(
     sample = np.linspace(0, sums.size - 1, min(sums.size, BOUND_SAMPLE)).astype(np.int64)
     labels = _settled_classes(problem, rows[sample], flips)
     if sums.size > sample.size:
-        if (labels >= 0).mean() * 2.0 ** min(12, 3 * flips) < 1:
+        if float(np.mean(labels >= 0)) * _push_nanoseconds(problem, rows[sample], flips) < bound_nanoseconds(
+            problem.tail
+        ):
             return rows, sums
         labels = _settled_classes(problem, rows, flips)
     else:
@@ -172,6 +180,13 @@ def _close_settled(
     for c in range(len(closed)):
         closed[c] += int(sums[labels == c].sum())
     return np.ascontiguousarray(rows[labels < 0]), sums[labels < 0]
+
+
+def _push_nanoseconds(problem: FlipSums, rows: NDArray[np.int8], flips: int) -> float:
+    """What a typical open state will cost if it stays: its pushes, and those of what it becomes."""
+    n_open = np.count_nonzero((rows > -flips - 1) & (rows < flips), axis=1)
+    columns = np.minimum(float(problem.weights.size), 2.0 ** np.minimum(n_open, 60))
+    return float(np.mean(columns)) ** flips * pattern_nanoseconds(problem.tail)
 
 
 def _settled_classes(problem: FlipSums, rows: NDArray[np.int8], flips: int) -> NDArray[np.int64]:

@@ -143,9 +143,10 @@ def _extended(
     both = np.stack([np.zeros_like(column), column])
     told_apart = np.array([[0], [1]], dtype=np.uint64).repeat(n_words(width), axis=1)
     masks = np.full((n, n_words(width)), ~np.uint64(0))
+    columns, once = both.astype(rows.dtype).reshape(-1), np.ones(2, dtype=np.int64)
     grown: State = push(
-        empty_state(low), rows, sums, np.arange(n), masks, both.astype(rows.dtype).reshape(-1), (told_apart, told_apart),
-        np.ones(2, dtype=np.int64), 1, low, high, -(-(k + 1) * rows.itemsize // 8), modulus, MOST_STATES,
+        empty_state(low), rows, sums, np.arange(n), masks, columns, (told_apart, told_apart),
+        once, 1, low, high, -(-(k + 1) * rows.itemsize // 8), modulus, MOST_STATES,
     )  # fmt: skip
     if grown[3] > MOST_STATES:
         raise TooManyStatesError

@@ -65,10 +65,14 @@ def pack_tail(residual: Residual) -> PackedTail:
     )
 
 
-def score_nanoseconds(residual: Residual) -> float:
+def pattern_nanoseconds(tail: PackedTail) -> float:
     """What visiting one pattern costs: its vector adds, and the rows behind, by words."""
-    n_rows = sum(block.weights.shape[0] for block in residual.blocks) + residual.classes.size
-    return float((3.0 + 0.3 * n_rows) * n_words(residual.slacks.size))
+    return float((3.0 + 0.3 * tail.limits.size) * tail.signs.shape[1])
+
+
+def bound_nanoseconds(tail: PackedTail) -> float:
+    """What one run of interval bounds costs."""
+    return float(200.0 + 10.0 * tail.limits.size * tail.signs.shape[1] + 3.0 * tail.keys.size)
 
 
 def _wide(words: NDArray[np.uint64], width: int) -> NDArray[np.uint64]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bnnverify.engines import flipsums, halves
 from bnnverify.engines.contract import Search, Tally
-from bnnverify.engines.packed import PackedTail, pack_tail, score_nanoseconds
+from bnnverify.engines.packed import PackedTail, pack_tail, pattern_nanoseconds
 from bnnverify.engines.residual import Residual
 from bnnverify.engines.residues import exactly
 from bnnverify.engines.statemap import MOST_STATES, TooManyStatesError
@@ -79,7 +79,7 @@ def predicted_seconds(residual: Residual) -> float | None:
         pushes = sum(_pushes(problem, j) for j in range(problem.radius))
         return START_SECONDS + PUSH_SECONDS * pushes
     states, pairs = halves.predicted_pairs(residual.columns)
-    joining = pairs * score_nanoseconds(residual) * 1e-9
+    joining = pairs * pattern_nanoseconds(problem.tail) * 1e-9
     return START_SECONDS + PUSH_SECONDS * problem.n_items * states + joining
 
 
