@@ -14,6 +14,7 @@ def leaves(request, monkeypatch):
         monkeypatch.setattr(engine, "TREE_LEAF", 1)
         monkeypatch.setattr(engine, "SMALL_TREE", 1)
         monkeypatch.setattr(engine, "TABLE_ROWS", 4)
+        monkeypatch.setattr(engine, "FINEST_BUDGET", 2)
         monkeypatch.setattr(engine, "_unbounded_size", lambda tail: 0)
 
 

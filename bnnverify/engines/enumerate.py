@@ -22,12 +22,15 @@ from bnnverify.engines.packed import PackedTail, bound_nanoseconds, pack_tail, p
 from bnnverify.engines.residual import Residual
 from bnnverify.engines.sink import VISITED, Sink, make_sink
 from bnnverify.engines.slackwords import GROUP, grouped
+from bnnverify.errors import UnsupportedError
 
 TREE_LEAF = 32768
 TABLE_ROWS = 4096
 SHORT_RUN = 12
 LEAST_BOUNDED = 256
 SMALL_TREE = 32
+FINEST_BUDGET = 4096
+MOST_CELLS = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,7 @@ class FoundLeaf:
 def count_by_distance(residual: Residual, *, by_distance: bool) -> Tally:
     """Exact counts per class; one row a distance (flipped bits), or one row for all."""
     budget = _budget(residual)
+    _require_small_table(residual, budget)
     problem, tail, workspace = _prepare(residual, budget, by_distance=by_distance, counting=True)
     sink = make_sink(tail, n_words(residual.slacks.size), budget + 1 if by_distance else 1)
     search_flips(residual.slacks.astype(np.int16), budget, tail, problem, workspace, sink)
@@ -96,6 +100,14 @@ def _budget(residual: Residual) -> int:
     return everything if limit is None else min(limit, everything)
 
 
+def _require_small_table(residual: Residual, budget: int) -> None:
+    cells = (residual.items.size + 1) * (budget + 1) * residual.classes.size
+    if cells > MOST_CELLS:
+        raise UnsupportedError(
+            f"engine enumerate: counting within a cost of {budget:,} needs {cells:,} tallies; lower it"
+        )
+
+
 def _row(residual: Residual, tallied: NDArray[np.int64]) -> dict[int, int]:
     return {int(c): int(n) for c, n in zip(residual.classes, tallied, strict=True) if n}
 
@@ -129,8 +141,9 @@ def _prepare(
 ) -> tuple[FlipProblem, PackedTail, Workspace]:
     m, k = residual.columns.shape
     words, tail = n_words(k), pack_tail(residual)
-    sizes = np.empty((m + 1, budget + 1))
-    subset_sizes(residual.costs, budget, sizes)
+    grain = max(1, budget // FINEST_BUDGET)
+    sizes = np.empty((m + 1, budget // grain + 1))
+    subset_sizes(residual.costs // grain, budget // grain, sizes)
     table_from, table, prefix = _suffix_table(residual, budget)
     rows = grouped(residual.columns)
     problem = FlipProblem(
@@ -141,6 +154,7 @@ def _prepare(
         costs=residual.costs,
         payable=np.searchsorted(residual.costs, np.arange(budget + 1), side="right").astype(np.int64),
         sizes=sizes,
+        grain=grain,
         table=table.reshape(-1),
         table_prefix=prefix,
         table_from=table_from,
