@@ -1,14 +1,16 @@
-# Each target makes what it needs: a virtual environment in .venv, installed anew when a pin changes.
-# The demo accepts exit code 1: there a query answers that it found a counterexample.
+# Each target makes what it needs: a virtual environment in .venv, installed anew when a pin changes, with
+# the kernels compiled. The demo accepts exit code 1: there a query answers that it found a counterexample.
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt
 
 .PHONY: demo test lint bench
 
 demo: .venv/installed
+	@printf '\n$$ bnnverify robustness --eps 3\n\n'
 	@$(BIN)/bnnverify robustness --eps 3 || test $$? -eq 1
+	@printf '\n$$ bnnverify count --eps 3\n\n'
 	@$(BIN)/bnnverify count --eps 3 || test $$? -eq 1
 
 test: .venv/installed-all
@@ -25,6 +27,7 @@ bench: .venv/installed-all
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) --editable .
+	$(BIN)/bnnverify engines --compile >/dev/null
 	@touch $@
 
 .venv/installed-all: .venv/installed

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,8 @@ def _fitted(slopes: list[int], offsets: list[int], reach: list[int], limit: int)
     exact = _attainable(slopes, offsets, reach)
     rounded = _attainable(*short, reach)
     by_score = sorted(range(len(exact)), key=exact.__getitem__)
-    for left, right in zip(by_score, by_score[1:], strict=False):
+    for left, right in pairwise(by_score):
         if (exact[left] < exact[right]) != (rounded[left] < rounded[right]) or rounded[left] > rounded[right]:
-            raise UnsupportedError("output: 62-bit keys cannot order scores with this scale and bias exactly; round them")
+            found = "62-bit keys cannot order scores with this scale and bias exactly"
+            raise UnsupportedError(f"output: {found}; round them")
     return short

@@ -5,7 +5,7 @@ arrays, for thousands of networks (a test holds the two against each other).
 """
 
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import lcm
 
 import numpy as np
@@ -23,7 +23,7 @@ def class_of(network, bits, order=None):
     output = network.output
     order = list(range(output.n_classes)) if order is None else list(order)
     scores = [
-        Fraction(float(output.scale[c])) * sum(int(w) * int(h) for w, h in zip(output.weights[c], values))
+        Fraction(float(output.scale[c])) * sum(int(w) * int(h) for w, h in zip(output.weights[c], values, strict=True))
         + Fraction(float(output.bias[c]))
         for c in range(output.n_classes)
     ]
@@ -32,8 +32,8 @@ def class_of(network, bits, order=None):
 
 def _apply(block, values):
     if isinstance(block, Block):
-        sums = [sum(int(w) * int(x) for w, x in zip(row, values.reshape(-1))) for row in block.weights]
-        return np.array([1 if s >= t else -1 for s, t in zip(sums, block.thresholds)])
+        sums = [sum(int(w) * int(x) for w, x in zip(row, values.reshape(-1), strict=True)) for row in block.weights]
+        return np.array([1 if s >= t else -1 for s, t in zip(sums, block.thresholds, strict=True)])
     channels, height, width = block.output_shape(values.shape)
     result = np.empty((channels, height, width), dtype=int)
     for c in range(channels):
@@ -112,13 +112,22 @@ def members(region):
 def members_of(region):
     """Costs, numbers of flips and bits ``(size, n_inputs)`` of all members, as arrays."""
     m = region.free.size
-    flips = np.arange(1 << m)[:, None] >> np.arange(m) & 1
+    most = m if region.budget is None else min(m, max(region.budget, 0))
+    flips = np.array([set_as_row(m, s) for k in range(most + 1) for s in combinations(range(m), k)], dtype=np.int64)
     costs = flips @ region.costs
     if region.budget is not None:
         flips, costs = flips[costs <= region.budget], costs[costs <= region.budget]
     bits = np.tile(region.center.astype(np.int64), (len(flips), 1))
     bits[:, region.free] *= 1 - 2 * flips
     return costs, flips.sum(axis=1), bits
+
+
+def set_as_row(m, chosen):
+    """1 at the chosen of m places, else 0."""
+    row = [0] * m
+    for place in chosen:
+        row[place] = 1
+    return row
 
 
 def counted(labels):
@@ -150,7 +159,7 @@ def random_network(rng, max_inputs=10):
     if rng.random() < 0.2:
         return _random_conv_network(rng)
     sizes = [int(rng.integers(1, max_inputs + 1)), *rng.integers(1, 9, rng.integers(0, 5)).tolist()]
-    blocks = [_random_block(rng, n_in, n_out) for n_in, n_out in zip(sizes, sizes[1:])]
+    blocks = [_random_block(rng, n_in, n_out) for n_in, n_out in pairwise(sizes)]
     return Network(blocks, _random_output(rng, sizes[-1]), input=BitInput((sizes[0],)))
 
 

@@ -112,3 +112,39 @@ def test_no_module_but_training_imports_an_extra_at_module_level() -> None:
     guilty = {str(path.relative_to(PACKAGE)): heavy_imports(path.read_text(), extras) for path in modules}
     assert len(modules) > 20
     assert {path: found for path, found in guilty.items() if found} == {}
+
+
+ROOMS = [
+    {"errors"},
+    {"bits"},
+    {"network"},
+    {"scores", "folding", "regions"},
+    {"inference"},
+    {"formats"},
+    {"data", "summary"},
+    {"engines"},
+    {"limits", "queries"},
+    {"reports"},
+    {"cli"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def rooms_imported(source: str) -> set[str]:
+    """The rooms of this package that a module imports anywhere, also within functions."""
+    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
+    return {node.module.split(".")[1] for node in found if node.module and node.module.startswith("bnnverify.")}
+
+
+def test_a_lower_room_never_imports_a_higher_one() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if room not in ("__init__", "__main__"):
+            above = {other for other in rooms_imported(path.read_text()) if FLOOR_OF[other] > FLOOR_OF[room]}
+            assert not above, f"{path} imports {above}"
+
+
+def test_the_encoders_import_nothing_of_the_package() -> None:
+    sources = [path.read_text() for path in (REPOSITORY / "encoders").rglob("*.py")]
+    assert sources
+    assert not any(rooms_imported(source) for source in sources)

@@ -86,5 +86,5 @@ def compile_kernels() -> None:
         for region in (HammingBall(center, 2), FreeBits(center, tuple(range(N_FREE)))):
             question = ask(network, center, region.on(network), Ties.LOWEST, None)
             for engine in ("enumerate", "pushforward"):
-                decide(question, engine, check=True)
+                decide(question, engine, True, 0, lambda proved: None)
                 count_question(question, engine, by_distance=True, check=False)

@@ -30,7 +30,7 @@ def run_engines(arguments: argparse.Namespace) -> int:
     """Print a table, or one JSON object an engine; compile the kernels first where that is asked for."""
     from bnnverify.cli import streams
     from bnnverify.engines.portfolio import available_engines
-    from bnnverify.reports.json import dumps
+    from bnnverify.reports.json import SCHEMA, dumps
     from bnnverify.reports.tables import table
 
     if arguments.compile:
@@ -38,7 +38,7 @@ def run_engines(arguments: argparse.Namespace) -> int:
     names = ("name", "kind", "what", "regions")
     rows = [{name: getattr(engine, name) for name in names} for engine in available_engines()]
     if arguments.json:
-        streams.answer("\n".join(dumps(row) for row in rows))
+        streams.answer("\n".join(dumps({"schema": SCHEMA, "command": "engines", **row}) for row in rows))
     else:
         streams.answer(table(names, [[_cell(row[name]) for name in names] for row in rows], "llll"))
     return 0
@@ -67,13 +67,13 @@ def run_datasets(arguments: argparse.Namespace) -> int:
         raise UsageError(f"datasets list takes no name; `bnnverify datasets get {arguments.name}` downloads one")
     from bnnverify.cli import streams
     from bnnverify.data import catalog
-    from bnnverify.reports.json import dumps
+    from bnnverify.reports.json import SCHEMA, dumps
     from bnnverify.reports.tables import table
 
     rows = catalog(arguments.data)
     if arguments.json:
         plain = ({**row._asdict(), "found": None if row.found is None else str(row.found)} for row in rows)
-        streams.answer("\n".join(dumps(row) for row in plain))
+        streams.answer("\n".join(dumps({"schema": SCHEMA, "command": "datasets", **row}) for row in plain))
         return 0
     cells = [
         [row.name, row.title, " ".join(row.splits), f"{row.n_bytes / 1e6:.0f} MB", str(row.found or "-")]
@@ -87,10 +87,12 @@ def _get(arguments: argparse.Namespace) -> int:
     from bnnverify.cli import streams
     from bnnverify.cli.progress import ByteMeter
     from bnnverify.data.download import download
+    from bnnverify.reports.json import SCHEMA, dumps
 
     if arguments.name is None:
         raise UsageError("datasets get: name the data set, for example `bnnverify datasets get mnist`")
     with ByteMeter() as meter:
         folder = download(arguments.name, arguments.data, meter.show)
-    streams.answer(str(folder))
+    row = {"schema": SCHEMA, "command": "datasets", "name": arguments.name, "folder": str(folder)}
+    streams.answer(dumps(row) if arguments.json else str(folder))
     return 0

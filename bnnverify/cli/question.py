@@ -1,8 +1,8 @@
 """A question as the command line put it: network, instances, region and options, ready to be asked.
 
 It is built once; ``ask`` is then called for every position, in this process or in a forked one. The time
-limit of a single question runs from the start of the command, so start-up is part of it, but at least
-half of it is left to the work; in a batch it runs from the start of each question.
+limit of a single question runs from the start of the command, so start-up is part of it, but at least a
+quarter of it is left to the work; in a batch it runs from the start of each question.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Question:
         limit = self.limits["timeout"]
         if limit is None or self.batch:
             return limit
-        return max(limit - (time.perf_counter() - self.started), limit / 2)
+        return max(limit - (time.perf_counter() - self.started), limit / 4)
 
     def _query(self) -> Any:
         import_numba()

@@ -29,6 +29,7 @@ TABLE_ROWS = 4096
 SHORT_RUN = 12
 LEAST_BOUNDED = 256
 SMALL_TREE = 32
+COALESCED_NANOSECONDS, SHORT_RUN_NANOSECONDS = 8.0, 60.0
 FINEST_BUDGET = 4096
 MOST_CELLS = 1 << 26
 
@@ -75,7 +76,17 @@ def find(residual: Residual, wanted: Iterable[int]) -> Search:
 
 def predicted_seconds(residual: Residual) -> float:
     """Upper estimate of the work: every input visited, none closed by bounds."""
-    return float(residual.region.size) * pattern_nanoseconds(pack_tail(residual)) * 1e-9
+    return float(residual.region.size) * _visit_nanoseconds(residual) * 1e-9
+
+
+def _visit_nanoseconds(residual: Residual) -> float:
+    """An input's cost: free bits rarely share a pattern, balls mostly do, short runs are slow."""
+    tail = pack_tail(residual)
+    if residual.region.budget is None:
+        return pattern_nanoseconds(tail)
+    if _runs_are_short(residual, _budget(residual)):
+        return SHORT_RUN_NANOSECONDS
+    return float(min(pattern_nanoseconds(tail), COALESCED_NANOSECONDS * tail.signs.shape[1]))
 
 
 def _members(residual: Residual, leaf: FoundLeaf) -> Iterator[tuple[int, ...]]:

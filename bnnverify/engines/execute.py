@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, combinations, islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,22 @@ MAX_INPUTS = 1 << 20
 CHUNK = 4096
 
 
-def classify_bits(network: Network, bits: NDArray[np.int8], order: Sequence[int]) -> NDArray[np.int64]:
-    """Classes ``(batch,)`` of input bits ``(batch, n_inputs)``, pixels already binarized."""
+def class_keys(network: Network, bits: NDArray[np.int8], order: Sequence[int]) -> NDArray[np.int64]:
+    """Integer keys ``(batch, n_classes)`` of input bits ``(batch, n_inputs)``, pixels already binarized."""
     assert not isinstance(network.input, QuantizedInput)
     if isinstance(network.input, ThresholdInput):
-        return engine_of(network).classify(_pixels_of(network.input, bits), order)
-    return engine_of(network).classify(bits, order)
+        bits = _pixels_of(network.input, bits)
+    keys: NDArray[np.int64] = engine_of(network).keys(bits, order)
+    return keys
 
 
-def _pixels_of(layer: ThresholdInput, bits: NDArray[np.int8]) -> NDArray[np.int64]:
+def classify_bits(network: Network, bits: NDArray[np.int8], order: Sequence[int]) -> NDArray[np.int64]:
+    """Classes ``(batch,)`` of input bits, as for :func:`class_keys`."""
+    winners: NDArray[np.int64] = np.argmax(class_keys(network, bits, order), axis=1)
+    return winners
+
+
+def _pixels_of(layer: ThresholdInput, bits: NDArray[np.int8]) -> NDArray[Any]:
     """Some pixels with these bits; a constant bit's pixel is free to be anything."""
     above = np.clip(layer.thresholds, 0, layer.max_value)
     below = np.clip(layer.thresholds - 1, 0, layer.max_value)

@@ -19,7 +19,10 @@ MOST_STATES = 12_000_000
 
 
 class TooManyStatesError(Exception):
-    """A map outgrew ``MOST_STATES``."""
+    """A map outgrew ``MOST_STATES``; never leaves the portfolio."""
+
+    def __init__(self) -> None:
+        super().__init__(f"more than {MOST_STATES:,} distinct states")
 
 
 @njit(cache=True, nogil=True)

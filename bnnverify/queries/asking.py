@@ -119,6 +119,11 @@ def witness_among(
     raise ReplayError("an engine reported a counterexample, but none of its candidates replays; please report this")
 
 
+def witness_of(question: Question, flips: tuple[int, ...]) -> Witness:
+    """The input that flips these positions of the region's free bits, as a replayed witness."""
+    return _replayed(question, execute.flipped(question.region, [flips])[0], None)
+
+
 def _replayed(question: Question, bits: NDArray[np.int8], costs: NDArray[np.int64] | None) -> Witness:
     layer = question.network.input
     assert isinstance(layer, BitInput | ThresholdInput)
@@ -146,7 +151,7 @@ def tally_by(question: Question, residual: Residual, engine: str, *, by_distance
     if engine == "execute":
         rows = execute.count_by_distance(question.network, question.region, question.order)
         return rows if by_distance else [_added(rows)]
-    return portfolio.count_by_distance(residual, engine, by_distance=by_distance).rows
+    return portfolio.count_by_distance(residual, Choice(engine, "checks"), by_distance=by_distance)[1].rows
 
 
 def _added(rows: list[dict[int, int]]) -> dict[int, int]:

@@ -25,11 +25,11 @@ def count_question(question: Question, engine: str, *, by_distance: bool, check:
     if question.region.size == 0:
         return Counted([{}], "bounds", "the region is empty", None)
     residual = question.restricted()
-    choice = portfolio.choose(residual, engine)
+    choice = portfolio.choose(residual, engine, deciding=False)
     if residual.settled is not None:
         rows, remark = _settled_rows(question.region, residual.settled, by_distance), ""
     else:
-        tally = portfolio.count_by_distance(residual, choice.engine, by_distance=by_distance)
+        choice, tally = portfolio.count_by_distance(residual, choice, by_distance=by_distance)
         rows, remark = tally.rows, tally.remark
     checked = _checked(question, residual, choice.engine, rows, by_distance) if check else None
     return Counted(rows, choice.engine, why(choice, remark), checked)

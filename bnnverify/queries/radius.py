@@ -116,25 +116,25 @@ def _greatest(members: BitRegion, norm: str, limit: int | None) -> int:
 
 
 def _with_proof(reason: str, proved: int) -> str:
-    return f"{reason}; nothing costs {proved} or less" if proved else reason
+    return f"{reason}; nothing costs {proved} or less" if proved > 0 else reason
 
 
 def _proved(outcome: Outcome[Least]) -> int:
     if outcome.result is not None:
         return outcome.result.proved
-    return 0 if outcome.progress is None else int(outcome.progress)
+    return -1 if outcome.progress is None else int(outcome.progress)
 
 
 def _least(
     question: Question, norm: str, greatest: int, engine: str, check: bool, report: Callable[[Any], None]
 ) -> Least:
     """Grow the cost, undercut what is found, and let a second engine confirm the outcome."""
-    proved, proof, last = 0, None, Decision(None, "bounds", "no bit of this input can flip")
+    proved, proof, last = -1, None, Decision(None, "bounds", "no bit of this input can flip")
     for cost in _growing_costs(question.region, norm, greatest):
         last = decide_region(question, _within(question.region, norm, cost), engine)
         if last.witness is not None:
             break
-        proved, proof = cost, last
+        proved, proof = cost, last if cost else None
         report(proved)
     witness = _priced(question, norm, last.witness)
     while witness is not None and witness.distance - 1 > proved:
@@ -157,7 +157,11 @@ def _reason(proved: int, proof: Decision | None, witness: Witness | None, last: 
 
 
 def _growing_costs(members: BitRegion, norm: str, greatest: int) -> Iterator[int]:
-    """Costs at which to search, up to the greatest: each where it is one flip more, else by a third."""
+    """Costs at which to search, up to the greatest: each where it is one flip more, else by a third.
+
+    The first is 0, since a tie that counts as a violation needs no change at all.
+    """
+    yield 0
     levels = np.unique(members.costs)
     if norm == "linf":
         yield from (int(c) for c in levels if c <= greatest)
@@ -195,7 +199,7 @@ def _flip_costs(members: BitRegion, witness: Witness) -> NDArray[np.int64]:
 
 def _check(question: Question, norm: str, proved: int, witness: Witness | None, engine: str) -> str:
     """Count the wanted inputs below and at the least cost with a second engine."""
-    expected = [(proved, False)] + ([] if witness is None else [(witness.distance, True)])
+    expected = ([(proved, False)] if proved >= 0 else []) + ([] if witness is None else [(witness.distance, True)])
     second = ""
     for cost, exists in expected:
         smaller = replace(question, region=_within(question.region, norm, cost))

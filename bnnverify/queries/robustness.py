@@ -1,20 +1,38 @@
 """Whether any input of a region has another class, with an executed counterexample or a proof.
 
 A ball is searched by growing radius, so that the witness is a nearest one; the inner balls cost a
-small part of the last.
+small part of the last. Where a ball on the way would take long, a greedy attack is tried first.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from bnnverify.engines import portfolio
+from bnnverify.engines.attack import greedy_flips
+from bnnverify.engines.portfolio import Choice
+from bnnverify.engines.residual import Residual
 from bnnverify.errors import ReplayError
+from bnnverify.limits import Report
 from bnnverify.network import Network
-from bnnverify.queries.asking import Question, ask, choose_second, instance_of, summarize, tally_by, why, witness_among
+from bnnverify.queries.asking import (
+    Question,
+    ask,
+    choose_second,
+    instance_of,
+    summarize,
+    tally_by,
+    why,
+    witness_among,
+    witness_of,
+)
 from bnnverify.queries.limited import run_watched
 from bnnverify.queries.results import RobustnessResult, Ties, Verdict, Witness
 from bnnverify.regions import BitRegion, Region
+
+LONG_SEARCH_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,8 +59,8 @@ def robustness(
 ) -> RobustnessResult:
     """Decide whether any input of ``region`` has another class (or the class ``target``).
 
-    The class that must not change is that of the region's centre. Other arguments, limits and errors
-    are those of :func:`bnnverify.count`.
+    The class that must not change is that of the region's centre. ``seed`` breaks the ties of the greedy
+    attack. Other arguments, limits and errors are those of :func:`bnnverify.count`.
 
     >>> import bnnverify as bv
     >>> net = bv.Network([bv.Block([[1, 1, 1]], [0])], bv.Output([[1], [-1]]))
@@ -51,13 +69,15 @@ def robustness(
     """
     members = region.on(network)
     question = ask(network, instance_of(network, region), members, ties, target)
-    outcome, limit = run_watched(lambda report: decide(question, engine, check), timeout=timeout, memory=memory)
+    outcome, limit = run_watched(
+        lambda report: decide(question, engine, check, seed, report), timeout=timeout, memory=memory
+    )
     done = outcome.result
     found = None if done is None else done.witness
     return RobustnessResult(
         verdict=outcome.limit or (Verdict.HOLDS if found is None else Verdict.VIOLATED),
         engine=engine if done is None else done.engine,
-        reason=limit if done is None else done.reason,
+        reason=_so_far(limit, outcome.progress) if done is None else done.reason,
         ties=ties,
         region=summarize(region, members),
         input_class=question.label,
@@ -69,37 +89,67 @@ def robustness(
     )
 
 
-def decide(question: Question, engine: str, check: bool) -> Decision:
-    """Search the region, inner balls first; check a ``holds`` by counting with a second engine."""
+def _so_far(limit: str, proved: int | None) -> str:
+    return limit if proved is None else f"{limit}; no such input within {proved}"
+
+
+def decide(question: Question, engine: str, check: bool, seed: int, report: Report) -> Decision:
+    """Search the region, inner balls first; check the outcome by counting with a second engine.
+
+    Before the first search that is predicted to be long, a greedy attack tries the whole region.
+    """
     if question.region.size == 0:
         return Decision(None, "bounds", "the region is empty")
+    decision, attacked = Decision(None, "bounds", "the region is empty"), engine != "auto"
     for region in _growing(question.region):
-        decision = decide_region(question, region, engine)
+        residual = question.restricted(region)
+        choice = portfolio.choose(residual, engine, deciding=True)
+        if choice.seconds > LONG_SEARCH_SECONDS and not attacked:
+            attacked, decision = True, _attack(question, seed)
+        if decision.witness is None:
+            decision = _search(question, residual, choice)
         if decision.witness is not None:
             break
-    if not check:
-        return decision
-    residual = question.restricted()
-    second = choose_second(question, residual, decision.engine)
-    counts = tally_by(question, residual, second, by_distance=False)[0]
-    if any(counts.get(c, 0) for c in question.wanted) != (decision.witness is not None):
-        raise ReplayError(f"engines {decision.engine} and {second} disagree; please report this")
-    return Decision(decision.witness, decision.engine, decision.reason, second)
+        report(region.budget)
+    return _checked(question, decision) if check else decision
 
 
 def decide_region(question: Question, region: BitRegion, engine: str) -> Decision:
     """Search one region of the question's network for a wanted class."""
     residual = question.restricted(region)
-    choice = portfolio.choose(residual, engine)
+    return _search(question, residual, portfolio.choose(residual, engine, deciding=True))
+
+
+def _search(question: Question, residual: Residual, choice: Choice) -> Decision:
     if not set(residual.classes.tolist()) & set(question.wanted):
         return Decision(None, "bounds", "interval bounds rule every such class out")
     if residual.settled is not None:
         return Decision(witness_among(question, residual, [()]), "bounds", choice.reason)
-    search = portfolio.find(residual, choice.engine, question.wanted)
+    choice, search = portfolio.find(residual, choice, question.wanted)
     reason = why(choice, search.remark)
     if search.candidates is None:
         return Decision(None, choice.engine, reason)
     return Decision(witness_among(question, residual, search.candidates), choice.engine, reason)
+
+
+def _attack(question: Question, seed: int) -> Decision:
+    """A witness by greedy flips, which need not be a nearest one, or none."""
+    rng = np.random.default_rng(seed)
+    flips = greedy_flips(question.network, question.region, question.wanted, question.order, rng)
+    if flips is None:
+        return Decision(None, "attack", "greedy flips found nothing")
+    return Decision(
+        witness_of(question, flips), "attack", f"greedy flips found it, seed {seed}; it need not be nearest"
+    )
+
+
+def _checked(question: Question, decision: Decision) -> Decision:
+    residual = question.restricted()
+    second = choose_second(question, residual, decision.engine)
+    counts = tally_by(question, residual, second, by_distance=False)[0]
+    if any(counts.get(c, 0) for c in question.wanted) != (decision.witness is not None):
+        raise ReplayError(f"engines {decision.engine} and {second} disagree; please report this")
+    return replace(decision, checked_by=second)
 
 
 def _growing(region: BitRegion) -> list[BitRegion]:
