@@ -18,10 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
 import bnnverify as bv
 from benchmarks import numpy_count, peers, visits
-from bnnverify.regions import FreeBits, HammingBall, Region
+from bnnverify.regions import Region
 
 ENGINES = ("enumerate", "pushforward")
 PROCESSES = (("mnist_bnn_1_blk_784_100_10", 3), ("mnist_bnn_4_blk_784_50_50_50_50_10", 5))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import comb
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -74,6 +75,11 @@ class BitRegion:
         return BitRegion(self.center, self.free, self.costs, tighter)
 
 
+def _is_natural(value: Any) -> bool:
+    """Whether a number is an integer of at least 0, of whatever numeric type but bool."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) and value == value // 1
+
+
 def _subsets_by_cost(costs: Iterable[int], budget: int) -> list[int]:
     """How many subsets have each total cost 0..budget."""
     counts = [1] + [0] * budget if budget >= 0 else []
@@ -97,7 +103,7 @@ class HammingBall:
     kind = "hamming"
 
     def __post_init__(self) -> None:
-        if isinstance(self.radius, bool) or int(self.radius) != self.radius or self.radius < 0:
+        if not _is_natural(self.radius):
             raise UsageError(f"radius {self.radius}: expected an integer of at least 0 (bit flips)")
         object.__setattr__(self, "radius", int(self.radius))
 
@@ -122,10 +128,10 @@ class FreeBits:
     kind = "free"
 
     def __post_init__(self) -> None:
-        indices = tuple(sorted({int(i) for i in self.indices}))
-        if indices and indices[0] < 0:
-            raise UsageError(f"free bit {indices[0]}: expected an index of at least 0")
-        object.__setattr__(self, "indices", indices)
+        strange = [i for i in self.indices if not _is_natural(i)]
+        if strange:
+            raise UsageError(f"free bit {strange[0]}: expected an integer of at least 0")
+        object.__setattr__(self, "indices", tuple(sorted({int(i) for i in self.indices})))
 
     def on(self, network: Network) -> BitRegion:
         if self.indices and self.indices[-1] >= network.n_inputs:
@@ -164,7 +170,7 @@ class PixelBox:
     kind = "linf"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.eps <= 1:
+        if not isinstance(self.eps, Real) or not 0 <= float(self.eps) <= 1:
             raise UsageError(f"eps {self.eps}: expected a fraction of the 0..1 range, for example 8/255")
 
     def levels(self, network: Network) -> int:
@@ -199,8 +205,16 @@ class CostBall:
 
     kind = "cost"
 
+    def __post_init__(self) -> None:
+        costs = np.asarray(self.costs)
+        if costs.dtype.kind not in "iu" or (costs < 0).any():
+            raise UsageError("costs: expected integers of at least 0, one a bit")
+        object.__setattr__(self, "costs", costs.astype(np.int64).reshape(-1))
+
     def on(self, network: Network) -> BitRegion:
         center, flippable = _center_bits(network, self.center)
+        if self.costs.size != network.n_inputs:
+            raise UsageError(f"costs: found {self.costs.size}, expected {network.n_inputs}, the network's inputs")
         free = flippable[self.costs[flippable] > 0]
         return BitRegion(center, free, self.costs[free].astype(np.int64), self.budget)
 
@@ -237,6 +251,9 @@ Region: TypeAlias = HammingBall | FreeBits | PixelBox | CostBall | Intersection
 
 def _intersect(a: BitRegion, b: BitRegion) -> BitRegion:
     """Members of both. Bits on which a fixed part disagrees with a centre are spent from its budget."""
+    for part in (a, b):
+        if part.radius < 0:
+            return part
     both = np.intersect1d(a.free, b.free)
     differ = np.flatnonzero(a.center != b.center)
     if not np.isin(differ, np.union1d(a.free, b.free)).all():
