@@ -77,7 +77,7 @@ class BitRegion:
 
 def _is_natural(value: Any) -> bool:
     """Whether a number is an integer of at least 0, of whatever numeric type but bool."""
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) and value == value // 1
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0 and value == value // 1
 
 
 def _subsets_by_cost(costs: Iterable[int], budget: int) -> list[int]:

@@ -144,7 +144,7 @@ def test_norms_in_grey_levels_need_pixels():
 
 
 def test_unknown_norms_and_negative_limits_are_refused():
-    with pytest.raises(UsageError, match="^norm 'l7': expected one of hamming, l0, l1, l2, linf$"):
+    with pytest.raises(UsageError, match=r"^norm 'l7': expected one of hamming, l0, l1, l2, linf$"):
         bv.radius(tied_network(), [3], norm="l7")
-    with pytest.raises(UsageError, match="^limit -1: expected a cost of at least 0$"):
+    with pytest.raises(UsageError, match=r"^limit -1: expected a cost of at least 0$"):
         bv.radius(tied_network(), [3], limit=-1)

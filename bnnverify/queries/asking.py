@@ -7,7 +7,7 @@ executed on the bitwise inference engine before it leaves this module.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -21,7 +21,7 @@ from bnnverify.errors import ReplayError, UnsupportedError, UsageError
 from bnnverify.inference import engine_of, replay
 from bnnverify.network import BitInput, Network, QuantizedInput, ThresholdInput
 from bnnverify.queries.results import RegionSummary, Ties, Witness
-from bnnverify.regions import BitRegion, FreeBits, HammingBall, Intersection, PixelBox, Region
+from bnnverify.regions import BitRegion, CostBall, FreeBits, HammingBall, Intersection, PixelBox, Region
 from bnnverify.scores import tie_order
 
 
@@ -93,17 +93,11 @@ def summarize(region: Region, members: BitRegion) -> RegionSummary:
     return RegionSummary("+".join(part.kind for part in parts), members.size, parameters)
 
 
-def witness_among(
-    question: Question,
-    residual: Residual,
-    candidates: Iterable[tuple[int, ...]],
-    costs: NDArray[np.int64] | None = None,
-) -> Witness:
+def witness_among(question: Question, residual: Residual, candidates: Iterable[tuple[int, ...]]) -> Witness:
     """The first candidate whose executed class is wanted, as a replayed witness.
 
     Args:
         candidates: sets of items of ``residual``.
-        costs: ``(n_inputs,)`` what each flipped bit adds to the witness's distance; default 1.
 
     Raises:
         ReplayError: if no candidate has a wanted class: the engine was wrong.
@@ -115,16 +109,16 @@ def witness_among(
         labels = execute.classify_bits(question.network, bits, question.order)
         hits = np.flatnonzero(np.isin(labels, question.wanted))
         if hits.size:
-            return _replayed(question, bits[hits[0]], costs)
+            return _replayed(question, bits[hits[0]])
     raise ReplayError("an engine reported a counterexample, but none of its candidates replays; please report this")
 
 
 def witness_of(question: Question, flips: tuple[int, ...]) -> Witness:
     """The input that flips these positions of the region's free bits, as a replayed witness."""
-    return _replayed(question, execute.flipped(question.region, [flips])[0], None)
+    return _replayed(question, execute.flipped(question.region, [flips])[0])
 
 
-def _replayed(question: Question, bits: NDArray[np.int8], costs: NDArray[np.int64] | None) -> Witness:
+def _replayed(question: Question, bits: NDArray[np.int8]) -> Witness:
     layer = question.network.input
     assert isinstance(layer, BitInput | ThresholdInput)
     flips = np.flatnonzero(layer.to_bits(question.instance) != bits)
@@ -132,8 +126,18 @@ def _replayed(question: Question, bits: NDArray[np.int8], costs: NDArray[np.int6
     label = replay(question.network, found, question.order)
     if label not in question.wanted:
         raise ReplayError(f"a counterexample of class {label} does not replay; please report this")
-    distance = flips.size if costs is None else costs[flips].sum()
-    return Witness(found, tuple(flips.tolist()), label, int(distance))
+    return Witness(found, tuple(flips.tolist()), label, flips.size)
+
+
+def in_region_units(question: Question, region: Region, witness: Witness) -> Witness:
+    """The witness with its distance in the region's unit: greatest grey-level change, cost, or flipped bits."""
+    parts = region.parts if isinstance(region, Intersection) else (region,)
+    if any(isinstance(part, PixelBox) for part in parts):
+        return replace(witness, distance=int(np.abs(witness.input - question.instance).max(initial=0)))
+    if any(isinstance(part, CostBall) for part in parts):
+        costs = question.region.costs[np.searchsorted(question.region.free, witness.flips)]
+        return replace(witness, distance=int(costs.sum()))
+    return witness
 
 
 def choose_second(question: Question, residual: Residual, first: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bnnverify.network import Network
 from bnnverify.queries.asking import ask, instance_of, summarize
 from bnnverify.queries.counting import count_question
-from bnnverify.queries.limited import run_watched
+from bnnverify.queries.limited import run_watched, solved_fields
 from bnnverify.queries.results import CountResult, Ties, Verdict
 from bnnverify.regions import Region, whole_space
 
@@ -56,14 +56,11 @@ def count(
     label = None if region is None else question.label
     return CountResult(
         verdict=outcome.limit or _verdict(counts, label),
-        engine=engine if done is None else done.engine,
-        reason=limit if done is None else done.reason,
+        **solved_fields(outcome, engine, limit),
         ties=ties,
         region=summarize(around, members),
         input_class=label,
         seed=seed,
-        seconds=outcome.seconds,
-        checked_by=None if done is None else done.checked_by,
         counts=counts,
     )
 

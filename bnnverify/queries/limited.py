@@ -8,7 +8,7 @@ a byte that it shares with its parent how many compilations are in progress.
 from __future__ import annotations
 
 import mmap
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bnnverify.limits import Outcome, Report, Work, run_limited
 
@@ -30,6 +30,28 @@ def run_watched(work: Work[T], *, timeout: float | None, memory: int | None) -> 
 
         outcome = run_limited(watched, timeout=timeout, memory=memory)
         return outcome, COMPILING if in_progress[0] else CAME_FIRST
+
+
+class Solved(Protocol):
+    """What the work of every query knows of how it was done."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def checked_by(self) -> str | None: ...
+
+
+def solved_fields(outcome: Outcome[Any], asked: str, came_first: str) -> dict[str, Any]:
+    """The fields of an answer that tell how it was obtained; ``came_first`` is the reason if a limit ended it."""
+    done: Solved | None = outcome.result
+    return {
+        "engine": asked if done is None else done.engine,
+        "reason": came_first if done is None else done.reason,
+        "checked_by": None if done is None else done.checked_by,
+        "seconds": outcome.seconds,
+    }
 
 
 def _count_compilations(in_progress: mmap.mmap) -> None:

@@ -15,7 +15,7 @@ from bnnverify.errors import UnsupportedError, UsageError
 from bnnverify.network import Network
 from bnnverify.queries.asking import ask, instance_of, summarize
 from bnnverify.queries.counting import count_question
-from bnnverify.queries.limited import run_watched
+from bnnverify.queries.limited import run_watched, solved_fields
 from bnnverify.queries.results import ProfileResult, Ties, Verdict
 from bnnverify.regions import BitRegion, Region
 
@@ -62,14 +62,11 @@ def profile(
     return ProfileResult(
         verdict=outcome.limit or Verdict.ANSWERED,
         kind="exact" if bounded is None or bounded[0] == bounded[1] else "bound",
-        engine=engine if done is None else done.engine,
-        reason=limit if done is None else done.reason,
+        **solved_fields(outcome, engine, limit),
         ties=ties,
         region=summarize(region, members),
         input_class=question.label,
         seed=seed,
-        seconds=outcome.seconds,
-        checked_by=None if done is None else done.checked_by,
         profile=rows,
         ber=ber,
         probability=bounded,

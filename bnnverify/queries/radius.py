@@ -20,7 +20,7 @@ from bnnverify.errors import ReplayError, UsageError
 from bnnverify.limits import Outcome
 from bnnverify.network import BitInput, Network
 from bnnverify.queries.asking import Question, ask, choose_second, instance_of, tally_by
-from bnnverify.queries.limited import run_watched
+from bnnverify.queries.limited import run_watched, solved_fields
 from bnnverify.queries.results import RadiusResult, RegionSummary, Ties, Verdict, Witness
 from bnnverify.queries.robustness import Decision, decide_region
 from bnnverify.regions import BitRegion, CostBall, least_perturbation_costs
@@ -85,14 +85,11 @@ def radius(
     return RadiusResult(
         verdict=outcome.limit or Verdict.ANSWERED,
         kind="exact" if found is not None or proved >= _greatest(members, norm, None) else "bound",
-        engine=engine if done is None else done.engine,
-        reason=_with_proof(came_first, proved) if done is None else done.reason,
+        **solved_fields(outcome, engine, _with_proof(came_first, proved)),
         ties=ties,
         region=RegionSummary("whole", members.size),
         input_class=question.label,
         seed=seed,
-        seconds=outcome.seconds,
-        checked_by=None if done is None else done.checked_by,
         norm=norm,
         value=None if found is None else found.distance,
         lower=proved + 1,

@@ -42,7 +42,7 @@ class Witness:
         input: the instance in the network's own input scale, ``(n_inputs,)``.
         flips: indices of the bits that differ from the centre.
         label: the class it has under the answer's rule for ties.
-        distance: its cost: flipped bits, or the norm's unit in ``radius``.
+        distance: in the unit of the region or norm: flipped bits, cost, or greatest grey-level change.
     """
 
     input: NDArray[Any]

@@ -21,6 +21,7 @@ from bnnverify.queries.asking import (
     Question,
     ask,
     choose_second,
+    in_region_units,
     instance_of,
     summarize,
     tally_by,
@@ -28,7 +29,7 @@ from bnnverify.queries.asking import (
     witness_among,
     witness_of,
 )
-from bnnverify.queries.limited import run_watched
+from bnnverify.queries.limited import run_watched, solved_fields
 from bnnverify.queries.results import RobustnessResult, Ties, Verdict, Witness
 from bnnverify.regions import BitRegion, Region
 
@@ -73,17 +74,14 @@ def robustness(
         lambda report: decide(question, engine, check, seed, report), timeout=timeout, memory=memory
     )
     done = outcome.result
-    found = None if done is None else done.witness
+    found = None if done is None or done.witness is None else in_region_units(question, region, done.witness)
     return RobustnessResult(
         verdict=outcome.limit or (Verdict.HOLDS if found is None else Verdict.VIOLATED),
-        engine=engine if done is None else done.engine,
-        reason=_so_far(limit, outcome.progress) if done is None else done.reason,
+        **solved_fields(outcome, engine, _so_far(limit, outcome.progress)),
         ties=ties,
         region=summarize(region, members),
         input_class=question.label,
         seed=seed,
-        seconds=outcome.seconds,
-        checked_by=None if done is None else done.checked_by,
         target=target,
         witness=found,
     )
