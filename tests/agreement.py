@@ -109,7 +109,17 @@ class Case:
         assert witness.label == class_of(self.network, bits, order_of(self.network, self.label, target, ties))
         assert witness.label != self.label if target is None else witness.label == target
         assert witness.flips == tuple(flips.tolist())
-        assert witness.distance == flips.size
+        assert witness.distance == self.distance_of(witness, flips)
+
+    def distance_of(self, witness, flips):
+        """In the region's unit: grey levels of the greatest change, cost, or flipped bits."""
+        parts = getattr(self.region, "parts", (self.region,))
+        for part in parts:
+            if isinstance(part, bv.PixelBox):
+                return np.abs(witness.input - part.pixels).max()
+            if isinstance(part, bv.CostBall):
+                return sum(int(part.costs[i]) for i in flips)
+        return flips.size
 
 
 def instance_bits(network, region):

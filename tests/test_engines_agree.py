@@ -80,6 +80,17 @@ def test_all_engines_equal_brute_force_where_patterns_take_several_words(n_first
     over_seeds(check, 40_000 + n_first, n=20)
 
 
+@pytest.mark.parametrize("greatest", [4, 255, 65_025])
+def test_cost_limits_equal_brute_force_however_large_the_costs(greatest):
+    def check(rng):
+        network = random_network(rng)
+        costs = rng.integers(0, greatest + 1, network.n_inputs)
+        region = bv.CostBall(rng.choice([-1, 1], network.n_inputs), costs, int(rng.integers(0, costs.sum() + 2)))
+        check_everything(rng, network, region)
+
+    over_seeds(check, 44_000, 15)
+
+
 def pulled_network(rng, center, widths):
     """A network whose sums at the centre are close to the thresholds, so that many neurons move near it."""
     bits, blocks = center, []

@@ -180,6 +180,14 @@ def test_a_witness_holds_what_it_takes_to_replay_it():
     assert repr(answer.witness) == f"Witness(class 1, distance 3, flips {fields['flips']})"
 
 
+def test_a_bit_that_another_part_fixes_counts_in_a_witness_s_cost():
+    """Bit 0 is fixed to -1, at a cost of 4; two further flips of 1 make the majority -1."""
+    region = bv.CostBall(CENTER, [4, 1, 1, 1, 1], 7) & bv.FreeBits([-1, 1, 1, 1, 1], [1, 2, 3, 4])
+    witness = bv.robustness(MAJORITY, region).witness
+    assert (witness.distance, len(witness.flips)) == (6, 3)
+    assert 0 in witness.flips
+
+
 def test_counts_in_json_are_decimal_strings_and_sum_to_the_region():
     fields = bv.count(Network([Block(np.ones((1, 70), dtype=int), [0])], Output([[1], [-1]]))).to_dict()
     assert fields["region"]["size"] == str(2**70)

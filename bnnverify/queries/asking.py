@@ -134,9 +134,9 @@ def in_region_units(question: Question, region: Region, witness: Witness) -> Wit
     parts = region.parts if isinstance(region, Intersection) else (region,)
     if any(isinstance(part, PixelBox) for part in parts):
         return replace(witness, distance=int(np.abs(witness.input - question.instance).max(initial=0)))
-    if any(isinstance(part, CostBall) for part in parts):
-        costs = question.region.costs[np.searchsorted(question.region.free, witness.flips)]
-        return replace(witness, distance=int(costs.sum()))
+    for part in parts:
+        if isinstance(part, CostBall):
+            return replace(witness, distance=int(part.costs[list(witness.flips)].sum()))
     return witness
 
 
