@@ -8,8 +8,11 @@ from bnnverify.engines.residual import restrict
 from tests.oracle import counts_by_cost, random_network, random_region, totals
 
 
-@pytest.fixture(params=["usual leaves", "tiny leaves"])
+@pytest.fixture(params=["usual leaves", "tiny leaves", "tree leaves without pairs"])
 def leaves(request, monkeypatch):
+    if request.param == "tree leaves without pairs":
+        monkeypatch.setattr(engine, "PAIRED_ITEMS", 0)
+        monkeypatch.setattr(engine, "SHORT_RUN", 0)
     if request.param == "tiny leaves":
         monkeypatch.setattr(engine, "TREE_LEAF", 1)
         monkeypatch.setattr(engine, "SMALL_TREE", 1)

@@ -26,10 +26,10 @@ from bnnverify.errors import UnsupportedError
 
 TREE_LEAF = 32768
 TABLE_ROWS = 4096
-SHORT_RUN = 12
+SHORT_RUN, PAIRED_ITEMS = 20, 200
 LEAST_BOUNDED = 256
 SMALL_TREE = 32
-COALESCED_NANOSECONDS, SHORT_RUN_NANOSECONDS = 8.0, 60.0
+COALESCED_NANOSECONDS, SHORT_RUN_NANOSECONDS = 8.0, 30.0
 FINEST_BUDGET = 4096
 MOST_CELLS = 1 << 26
 
@@ -166,6 +166,7 @@ def _prepare(
         payable=np.searchsorted(residual.costs, np.arange(budget + 1), side="right").astype(np.int64),
         sizes=sizes,
         grain=grain,
+        pairs=_pair_rows(residual, budget),
         table=table.reshape(-1),
         table_prefix=prefix,
         table_from=table_from,
@@ -220,9 +221,27 @@ def _suffix_table(residual: Residual, budget: int) -> tuple[int, NDArray[np.int8
     return first, grouped(sums[by_cost]), prefix
 
 
+def _has_pairs(residual: Residual, budget: int) -> bool:
+    """Whether a table of all pairs of flips applies and fits the second-level cache."""
+    unit_costs = bool(np.all(residual.costs == 1))
+    return unit_costs and budget >= 2 and 2 <= residual.items.size <= PAIRED_ITEMS // n_words(residual.slacks.size)
+
+
+def _pair_rows(residual: Residual, budget: int) -> NDArray[np.int8]:
+    """Slack changes of every two items, flat: those whose first item is the last but one come first."""
+    if not _has_pairs(residual, budget):
+        return np.empty(0, dtype=np.int8)
+    first, second = np.triu_indices(residual.items.size, 1)
+    order = np.argsort(-first, kind="stable")
+    sums = residual.columns[first[order]] + residual.columns[second[order]]
+    return grouped(sums).reshape(-1)
+
+
 def _runs_are_short(residual: Residual, budget: int) -> bool:
-    """Whether a run over the last flip of a subset would on average be too short to be worth a loop."""
+    """Whether runs over the last flips of a subset would on average be too short to be worth a loop."""
     m = residual.items.size
     if not bool(np.all(residual.costs == 1)):
         return False
-    return (m - budget + 1) < SHORT_RUN * max(budget, 1)
+    last = 2 if _has_pairs(residual, budget) else 1
+    runs = sum(comb(m, k) for k in range(max(budget - last, 0) + 1))
+    return sum(comb(m, k) for k in range(budget + 1)) < SHORT_RUN * runs

@@ -5,7 +5,7 @@ affordable subsets of the items from ``pos`` on. Interval bounds through all blo
 whose class is settled: its inputs are counted by formula, not visited. A small node is a *leaf*: all
 its patterns are written out by vector adds (see :mod:`bnnverify.engines.slackwords`) and
 classified in batches. Two leaves exist, because what costs is the number of runs, not of inputs:
-the *tree* leaf walks subsets and runs over the last flip (long runs in balls of many bits); the
+the *tree* leaf walks subsets and runs over the last flip or two (long runs in balls of many bits); the
 *table* leaf adds all affordable subsets of the last few items, precomputed and sorted by cost, so
 that a budget is a prefix of the table (long runs in cubes and wide balls).
 
@@ -34,7 +34,8 @@ class FlipProblem(NamedTuple):
     ``columns`` ``(m, k)`` int16; ``grouped`` the same as int8, flat, ``GROUP * words`` an item;
     ``rising``/``falling`` ``(m + 1, k)``: how many items from a position on raise or lower a slack;
     ``payable[left]``: number of items whose cost is at most ``left``; ``sizes[pos, left // grain]`` an upper
-    estimate of the subsets below a node, exact where the grain is 1; ``table`` the rows of the table leaf,
+    estimate of the subsets below a node, exact where the grain is 1; ``pairs`` the sums of two columns, flat,
+    by first item from the last down, or empty; ``table`` the rows of the table leaf,
     flat, ``table_prefix[left]`` how many of them are affordable, ``table_from`` the item at which it takes
     over (-1: tree leaves only). Bounds are tried on nodes above ``unbounded_size``, tree leaves taken up to
     ``tree_size``; ``nothing`` is one row of zeros. ``bucket`` maps a spent cost to the row of the tally.
@@ -48,6 +49,7 @@ class FlipProblem(NamedTuple):
     payable: NDArray[np.int64]
     sizes: NDArray[np.float64]
     grain: int
+    pairs: NDArray[np.int8]
     table: NDArray[np.int8]
     table_prefix: NDArray[np.int64]
     table_from: int
@@ -112,14 +114,16 @@ def _write_long(bases, base, rows, first, last, bucket, tail, sink):  # type: ig
 
 @njit(cache=True, nogil=True)
 def _tree_leaf(pos, left, spent, tail, problem, ws, sink):  # type: ignore[no-untyped-def]
-    """All affordable subsets of the items from ``pos`` on, in runs over the last item.
+    """All affordable subsets of the items from ``pos`` on, in runs over the last item or the last two.
 
+    All pairs of items behind a given one are the head of the table of pairs, so they are one long run.
     Row l of ``rows`` holds the slacks after the l items chosen so far; cursors hold the next item,
     what is left and what is spent. The arrays are named once: passing whole tuples to a function
     costs more than a short run.
     """
     rows, cursors, patterns, fill = ws.rows, ws.cursors, sink.patterns, sink.fill
     grouped, costs, payable, buckets = problem.grouped, problem.costs, problem.payable, problem.bucket
+    pairs = problem.pairs
     words, width = sink.words, sink.words * GROUP
     _write_long(rows, ZERO, problem.nothing, ZERO, ONE, buckets[spent], tail, sink)
     level, entering = ZERO, True
@@ -137,6 +141,11 @@ def _tree_leaf(pos, left, spent, tail, problem, ws, sink):  # type: ignore[no-un
                 fill[bucket] += n
             else:
                 _write_long(rows, level, grouped, item, end, bucket, tail, sink)
+            if left == 2 and pairs.size > 0:
+                n_pairs = (end - item) * (end - item - 1) // 2
+                _write_long(rows, level, pairs, ZERO, n_pairs, buckets[spent + 2], tail, sink)
+                level, entering = level - 1, False
+                continue
         after = left - costs[item]
         entering = item + 1 < payable[after]
         if not entering:
