@@ -24,8 +24,8 @@ from bnnverify.engines.sink import VISITED, Sink, make_sink
 from bnnverify.engines.slackwords import GROUP, grouped
 from bnnverify.errors import UnsupportedError
 
-TREE_LEAF = 32768
-TABLE_ROWS = 4096
+TREE_LEAF, SEARCHED_LEAF = 131_072, 32_768
+TABLE_ROWS = 8192
 SHORT_RUN, PAIRED_ITEMS = 20, 200
 LEAST_BOUNDED = 256
 SMALL_TREE = 32
@@ -171,7 +171,7 @@ def _prepare(
         table_prefix=prefix,
         table_from=table_from,
         unbounded_size=_unbounded_size(tail),
-        tree_size=TREE_LEAF if table_from < 0 else SMALL_TREE,
+        tree_size=SMALL_TREE if table_from >= 0 else TREE_LEAF if counting else min(TREE_LEAF, SEARCHED_LEAF),
         nothing=np.zeros(words * GROUP, dtype=np.int8),
         bucket=np.arange(budget + 1) if by_distance else np.zeros(budget + 1, dtype=np.int64),
     )
@@ -188,7 +188,7 @@ def _workspace(residual: Residual, tail: PackedTail, words: int, budget: int, co
         possible=np.zeros(n_classes, dtype=np.bool_),
         closed=np.zeros((m + 1, budget + 1, n_classes) if counting else (1, 1, n_classes), dtype=np.int64),
         taken=np.zeros(m, dtype=np.bool_),
-        stats=np.zeros(2, dtype=np.int64),
+        stats=np.zeros(3, dtype=np.int64),
     )
 
 

@@ -64,7 +64,7 @@ class Workspace(NamedTuple):
 
     ``rows`` flat slacks of the leaf's path; ``context`` and ``possible`` for bounds; ``closed``
     ``(m + 1, budget + 1, classes)`` counts closed nodes; ``taken`` ``(m,)`` the decided flips; ``stats``
-    counts nodes and bounds.
+    counts nodes, bounds, and nodes that bounds closed.
     """
 
     rows: NDArray[np.int8]
@@ -76,7 +76,8 @@ class Workspace(NamedTuple):
     stats: NDArray[np.int64]
 
 
-NODES, CHECKS = 0, 1
+NODES, CHECKS, CLOSED = 0, 1, 2
+CHECKS_TO_JUDGE, RELUCTANCE = 32, 32
 
 
 @njit(cache=True, nogil=True)
@@ -193,12 +194,20 @@ def _is_closed(slacks, pos, left, spent, tail, problem, ws, sink):  # type: igno
     for c in range(ws.possible.size):
         n_possible += ws.possible[c]
         n_wanted += ws.possible[c] and sink.wanted[c]
+    ws.stats[CLOSED] += n_possible == 1 or (sink.search and n_wanted == 0)
     if sink.search:
         return 1 if n_wanted == 0 else (2 if n_possible == 1 else 0)
     if n_possible > 1:
         return 0
     ws.closed[pos, spent, winner] += 1
     return 1
+
+
+@njit(cache=True, nogil=True)
+def _least_bounded(problem, stats):  # type: ignore[no-untyped-def]
+    """Nodes up to this size are not bounded; where bounds rarely close a node, only much larger ones are."""
+    rarely = stats[CHECKS] >= CHECKS_TO_JUDGE and 8 * stats[CLOSED] < stats[CHECKS]
+    return problem.unbounded_size * (RELUCTANCE if rarely else 1)
 
 
 @njit(cache=True, nogil=True)
@@ -226,7 +235,7 @@ def search_flips(slacks, budget, tail, problem, ws, sink):  # type: ignore[no-un
         size = sizes[pos, left // problem.grain]
         ws.stats[NODES] += 1
         is_leaf = size <= problem.tree_size or pos == problem.table_from
-        if size > problem.unbounded_size and (is_leaf or size <= 0.75 * checked[depth]):
+        if size > _least_bounded(problem, ws.stats) and (is_leaf or size <= 0.75 * checked[depth]):
             state = _is_closed(stack[depth], pos, left, budget - left, tail, problem, ws, sink)
             if state == 2:
                 return pos, left

@@ -38,7 +38,7 @@ class PackedTail(NamedTuple):
     signs: NDArray[np.uint64]
     masks: NDArray[np.uint64]
     limits: NDArray[np.int64]
-    slopes: NDArray[np.int64]
+    slopes: NDArray[np.int32] | NDArray[np.int64]
     offsets: NDArray[np.int64]
     keys: NDArray[np.int64]
     key_offsets: NDArray[np.int64]
@@ -57,12 +57,18 @@ def pack_tail(residual: Residual) -> PackedTail:
         signs=np.concatenate([_wide(pack(np.where(m > 0, 1, -1)), width) for m in matrices]),
         masks=np.concatenate([_wide(pack(np.where(m != 0, 1, -1)), width) for m in matrices]),
         limits=np.concatenate(limits).astype(np.int64),
-        slopes=-2 * residual.slopes,
+        slopes=_narrowed(-2 * residual.slopes),
         offsets=residual.offsets + residual.slopes * fan_in[-1],
         keys=residual.slopes[:, None] * residual.output,
         key_offsets=residual.offsets,
         row_of_code=np.searchsorted(residual.classes, residual.decode).clip(max=residual.classes.size - 1),
     )
+
+
+def _narrowed(slopes: NDArray[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
+    """As 32-bit integers where they fit: their vector product takes one instruction, a 64-bit one three."""
+    fits = bool(np.all(np.abs(slopes) < 1 << 31))
+    return slopes.astype(np.int32) if fits else slopes
 
 
 def pattern_nanoseconds(tail: PackedTail) -> float:
@@ -123,7 +129,7 @@ def score(patterns, n, tail, scratch, counts, keys):  # type: ignore[no-untyped-
         source, target = target, source
     keys[:n] = np.iinfo(np.int64).min
     for c in range(tail.slopes.size):
-        row, slope, offset = tail.starts[n_blocks] + c, tail.slopes[c], tail.offsets[c]
+        row, slope, offset = tail.starts[n_blocks] + c, np.int64(tail.slopes[c]), tail.offsets[c]
         if tail.signs.shape[1] == 1:
             signs, mask = tail.signs[row, 0], tail.masks[row, 0]
             for i in range(n):
