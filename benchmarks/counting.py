@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import bnnverify as bv
 from benchmarks import numpy_count, peers, visits
 from bnnverify.regions import Region
@@ -69,29 +71,35 @@ def able(contenders: dict[str, Contender]) -> dict[str, Contender]:
 
 def print_against_numpy(rounds: int) -> None:
     """2^20 free bits and a ball of radius 4 on 100 inputs."""
-    print(f"{'question':46}{'inputs':>11}{'numpy':>9}{'by flips':>10}{'enumerate':>19}{'pushforward':>19}")
+    print(f"{'question':42}{'inputs':>10}{'integers':>10}{'BLAS':>8}{'by flips':>9}", end="")
+    print(f"{'enumerate':>11}{'x int':>7}{'x BLAS':>7}{'pushforward':>13}{'x int':>7}{'x BLAS':>7}")
     for label, case, region in visits.questions():
         print(_against_numpy(label, case, region, rounds), flush=True)
 
 
 def _against_numpy(label: str, case: peers.Case, region: Region, rounds: int) -> str:
-    members, floats = region.on(case.network), numpy_count.FloatNetwork.of(case.network)
-    found = medians(
-        able(
-            {
-                "numpy": lambda: numpy_count.count(floats, members),
-                "by flips": lambda: numpy_count.count_by_flips(floats, members),
-                **{engine: counter(case, region, engine) for engine in ENGINES},
-            }
-        ),
-        rounds,
-    )
-    ours = "".join(_ratio(found.get(engine), found["numpy"]) for engine in ENGINES)
-    numpy = f"{found['numpy']:7.2f} s{found['by flips']:8.2f} s"
-    return f"{label:46}{members.size:11,}{numpy}{ours}"
+    members = region.on(case.network)
+    floats = numpy_count.NumpyNetwork.of(case.network, np.float32)
+    integers = numpy_count.NumpyNetwork.of(case.network, np.int32)
+    contenders = {
+        "BLAS": lambda: numpy_count.count(floats, members),
+        "by flips": lambda: numpy_count.count_by_flips(floats, members),
+        **{engine: counter(case, region, engine) for engine in ENGINES},
+    }
+    found = medians(able(contenders), rounds)
+    found |= medians({"integers": lambda: numpy_count.count(integers, members)}, 1)
+    numpy = f"{found['integers']:8.2f} s{found['BLAS']:6.2f} s{found['by flips']:7.2f} s"
+    ours = "".join(_ratios(found.get(engine), found["integers"], found["BLAS"]) for engine in ENGINES)
+    return f"{label:42}{members.size:10,}{numpy}{ours}"
 
 
-def _ratio(seconds: float | None, other: float) -> str:
+def _ratios(seconds: float | None, integers: float, blas: float) -> str:
+    if seconds is None:
+        return f"{'-':>25}"
+    return f"{1e3 * seconds:9.2f} ms{integers / seconds:6.0f}x{blas / seconds:6.0f}x"
+
+
+def _cell(seconds: float | None, other: float) -> str:
     return f"{'-':>19}" if seconds is None else f"{1e3 * seconds:9.2f} ms{other / seconds:7.0f}x"
 
 
@@ -109,7 +117,7 @@ def print_published(rounds: int, every: bool) -> None:
                 ratios[engine].append(row.seconds / found[engine])
             ratios["the better"].append(row.seconds / min(found.values()))
         if every or row.seconds > LONG:
-            cells = "".join(_ratio(found.get(engine), row.seconds) for engine in ENGINES)
+            cells = "".join(_cell(found.get(engine), row.seconds) for engine in ENGINES)
             size = row.region.on(row.case.network).size
             print(f"{row.label:68}{size:13,}{row.seconds:8.2f} s{cells}", flush=True)
     for name, values in ratios.items():
@@ -214,7 +222,7 @@ def main() -> None:
 
 def table_title(name: str) -> str:
     return {
-        "numpy": "Counting all classes, against brute force in numpy float32 (ratios to the column numpy)",
+        "numpy": "Counting all classes, against brute force in numpy: 32-bit integers, and float32 through BLAS",
         "published": "Published questions, seconds of the better of the peer's two engines beside ours",
         "processes": "Whole processes: bnnverify count MODEL --input FILE --eps R --json",
         "limits": "Where the time of enumerate goes: least times; an add and a pattern measured alone",

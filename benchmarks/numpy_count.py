@@ -1,14 +1,17 @@
 """Brute force in plain numpy, to compare with: generate the inputs chunk by chunk, multiply, compare, count.
 
-``count`` unpacks every input to float32 and sends it through the network by BLAS, which is what numpy
-does best. ``count_by_flips`` is the cleverer way that still visits every input: the first block's sums
-of an input are those of the input with one flip less, plus a column. Both return exact counts per class.
+``count`` unpacks every input and sends it through the network by matrix products: in float32 through
+BLAS, in chunks that fit the caches, which is what numpy does best; or in 32-bit integers, which is what
+one would write down first for exact answers, and which numpy multiplies without BLAS. ``count_by_flips``
+is the cleverer way that still visits every input: the first block's sums of an input are those of the
+input with one flip less, plus a column. All return exact counts per class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,60 +21,61 @@ from bnnverify.regions import BitRegion
 
 CHUNK = 2048
 
-Floats = NDArray[np.float32]
+Numbers = Any  # an array of float32, or of int32
 
 
 @dataclass(frozen=True, eq=False)
-class FloatNetwork:
-    """A dense network in float32, laid out for products from the left."""
+class NumpyNetwork:
+    """A dense network in one number type, laid out for products from the left; scale and bias in float32."""
 
-    blocks: tuple[tuple[Floats, Floats], ...]
-    output: Floats
-    scale: Floats
-    bias: Floats
+    blocks: tuple[tuple[Numbers, Numbers], ...]
+    output: Numbers
+    scale: Numbers
+    bias: Numbers
 
     @classmethod
-    def of(cls, network: Network) -> FloatNetwork:
+    def of(cls, network: Network, dtype: type[np.float32] | type[np.int32]) -> NumpyNetwork:
         blocks = []
         for block in network.blocks:
             assert isinstance(block, Block)
-            blocks.append((_floats(block.weights.T), _floats(block.thresholds)))
+            blocks.append((_numbers(block.weights.T, dtype), _numbers(block.thresholds, dtype)))
         output = network.output
-        return cls(tuple(blocks), _floats(output.weights.T), _floats(output.scale), _floats(output.bias))
+        scale, bias = _numbers(output.scale, np.float32), _numbers(output.bias, np.float32)
+        return cls(tuple(blocks), _numbers(output.weights.T, dtype), scale, bias)
 
-    def behind(self, sums: Floats) -> NDArray[np.intp]:
+    def behind(self, sums: Numbers) -> NDArray[np.intp]:
         """Classes of inputs whose first-block sums are ``(batch, k)``."""
         hidden = _signs(sums, self.blocks[0][1])
         for weights, thresholds in self.blocks[1:]:
             hidden = _signs(hidden @ weights, thresholds)
-        scores = hidden @ self.output
+        scores = (hidden @ self.output).astype(np.float32, copy=False)
         scores *= self.scale
         scores += self.bias
         classes: NDArray[np.intp] = scores.argmax(axis=1)
         return classes
 
 
-def _floats(values: NDArray[np.generic] | None) -> Floats:
-    return np.ascontiguousarray(values, dtype=np.float32)
+def _numbers(values: NDArray[np.generic] | None, dtype: type[np.float32] | type[np.int32]) -> Any:
+    return np.ascontiguousarray(values, dtype=dtype)
 
 
-def _signs(sums: Floats, thresholds: Floats) -> Floats:
+def _signs(sums: Numbers, thresholds: Numbers) -> Numbers:
     """+1 where a sum reaches its threshold, else -1: two passes without a branch."""
-    signs = (sums >= thresholds).astype(np.float32)
+    signs: Any = (sums >= thresholds).astype(sums.dtype)
     signs *= 2
     signs -= 1
     return signs
 
 
-def count(network: FloatNetwork, region: BitRegion) -> list[int]:
+def count(network: NumpyNetwork, region: BitRegion) -> list[int]:
     """Inputs of each class: every input is written out and multiplied."""
-    center = region.center.astype(np.float32)
+    center = region.center.astype(network.output.dtype)
     sets = _subsets(region) if region.budget is None else _flips(region.free.size, region.budget)
     counts = np.zeros(network.bias.size, dtype=np.int64)
     for chosen in sets:
         inputs = np.tile(center, (len(chosen), 1))
         if chosen.dtype == np.bool_:
-            inputs[:, region.free] *= 1 - 2 * chosen.astype(np.float32)
+            inputs[:, region.free] *= 1 - 2 * chosen.astype(center.dtype)
         else:
             columns = region.free[chosen]
             inputs[np.arange(len(chosen))[:, None], columns] = -center[columns]
@@ -79,7 +83,7 @@ def count(network: FloatNetwork, region: BitRegion) -> list[int]:
     return [int(n) for n in counts]
 
 
-def count_by_flips(network: FloatNetwork, region: BitRegion) -> list[int]:
+def count_by_flips(network: NumpyNetwork, region: BitRegion) -> list[int]:
     """Inputs of each class: the first block's sums grow by a column a flip."""
     center, weights = region.center.astype(np.float32), network.blocks[0][0]
     columns = -2 * center[region.free, None] * weights[region.free]
@@ -138,7 +142,7 @@ def _parents_a_chunk(m: int) -> int:
     return max(1, 2 * CHUNK // max(1, m))
 
 
-def _sums_of_subsets(base: Floats, columns: Floats, _: int) -> Iterator[Floats]:
+def _sums_of_subsets(base: Numbers, columns: Numbers, _: int) -> Iterator[Numbers]:
     """First-block sums of all subsets: a table of the first items, shifted by each subset of the others."""
     low = min(len(columns), CHUNK.bit_length() - 1)
     table, rest = _all_sums(base, columns[:low]), _all_sums(np.zeros_like(base), columns[low:])
@@ -146,13 +150,13 @@ def _sums_of_subsets(base: Floats, columns: Floats, _: int) -> Iterator[Floats]:
         yield table + shift
 
 
-def _all_sums(base: Floats, columns: Floats) -> Floats:
+def _all_sums(base: Numbers, columns: Numbers) -> Numbers:
     for column in columns:
         base = np.concatenate([base, base + column])
     return base
 
 
-def _sums_of_flips(base: Floats, columns: Floats, radius: int) -> Iterator[Floats]:
+def _sums_of_flips(base: Numbers, columns: Numbers, radius: int) -> Iterator[Numbers]:
     """First-block sums of all sets of at most ``radius`` items, those of the largest sets in chunks."""
     sums, last = base, np.full(1, -1)
     for _ in range(radius - 1):

@@ -205,20 +205,21 @@ def _suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int16]:
 
 def _suffix_table(residual: Residual, budget: int) -> tuple[int, NDArray[np.int8], NDArray[np.int64]]:
     """Slack changes of all affordable subsets of the last items, by cost; none where runs are long anyway."""
-    m, k = residual.columns.shape
+    columns = grouped(residual.columns)
+    m, width = columns.shape
     if not _runs_are_short(residual, budget):
-        return -1, grouped(np.zeros((1, k), dtype=np.int8)), np.ones(budget + 1, dtype=np.int64)
-    sums, costs, first = np.zeros((1, k), dtype=np.int16), np.zeros(1, dtype=np.int64), m
+        return -1, np.zeros((1, width), dtype=np.int8), np.ones(budget + 1, dtype=np.int64)
+    sums, costs, first = np.zeros((1, width), dtype=np.int8), np.zeros(1, dtype=np.int64), m
     while first > 0:
         payable = costs + residual.costs[first - 1] <= budget
-        if costs.size + int(payable.sum()) > TABLE_ROWS:
+        if costs.size + np.count_nonzero(payable) > TABLE_ROWS:
             break
         first -= 1
-        sums = np.concatenate([sums, sums[payable] + residual.columns[first]])
+        sums = np.concatenate([sums, (sums if payable.all() else sums[payable]) + columns[first]])
         costs = np.concatenate([costs, costs[payable] + residual.costs[first]])
     by_cost = np.argsort(costs, kind="stable")
     prefix = np.searchsorted(costs[by_cost], np.arange(budget + 1), side="right").astype(np.int64)
-    return first, grouped(sums[by_cost]), prefix
+    return first, sums[by_cost], prefix
 
 
 def _has_pairs(residual: Residual, budget: int) -> bool:
