@@ -64,11 +64,12 @@ def score_keys(output: Output, order: Sequence[int] | None = None) -> ScoreKeys:
 
 
 def _integer_scores(output: Output) -> tuple[list[int], list[int]]:
-    """Scale and bias over their common denominator, divided by what they share."""
+    """Scale and bias over their common denominator, less the bias that all classes share."""
     assert output.scale is not None
     assert output.bias is not None
     scales = [Fraction(float(a)) for a in output.scale]
-    biases = [Fraction(float(b)) for b in output.bias]
+    least = min(Fraction(float(b)) for b in output.bias)
+    biases = [Fraction(float(b)) - least for b in output.bias]
     if len(set(scales)) == 1 and scales[0] > 0:
         return _uniform_scores(biases, scales[0])
     common = max(f.denominator for f in (*scales, *biases))

@@ -105,3 +105,19 @@ def test_a_failed_attack_leaves_the_search_exact(monkeypatch, network, seven):
 )
 def test_a_witness_tells_its_distance_in_the_unit_of_the_region(network, seven, region, distance):
     assert bv.robustness(network, region(seven)).witness.distance == distance
+
+
+def test_a_witness_of_free_bits_within_a_pixel_box_stays_in_the_box(network, seven):
+    other = np.where(seven >= 75, 255, 0)
+    box = bv.PixelBox(seven, 40 / 255)
+    witness = bv.robustness(network, bv.FreeBits(other, range(784)) & box).witness
+    assert witness is not None
+    assert np.abs(witness.input - seven.reshape(-1).astype(int)).max() <= 40
+
+
+def test_a_bias_that_all_classes_share_changes_nothing():
+    plain, shifted = (bv.Output([[1, 1], [1, -1]], bias=b) for b in ([0.0, 1.0], [1e15, 1e15 + 1]))
+    first, second = (bv.count(bv.Network([bv.Block(np.eye(2, dtype=int), [0, 0])], o)).counts for o in (plain, shifted))
+    assert first == second
+    huge = bv.Network([bv.Block(np.eye(2, dtype=int), [0, 0])], bv.Output([[1, 1], [1, -1]], bias=[1e200, 1e200]))
+    assert bv.count(huge).counts == {0: 2, 1: 2}

@@ -69,9 +69,13 @@ def _class_of(network: Network, instance: NDArray[Any]) -> int:
 
 
 def instance_of(network: Network, region: Region) -> NDArray[Any]:
-    """The instance at the centre of a region, in the network's own input scale, ``(n_inputs,)``."""
+    """The instance at the centre of a region, in the network's own input scale, ``(n_inputs,)``.
+
+    Of an intersection it is a pixel box's, if there is one, since witnesses must stay in the box.
+    """
     if isinstance(region, Intersection):
-        return instance_of(network, region.parts[0])
+        boxes = [part for part in region.parts if isinstance(part, PixelBox)]
+        return instance_of(network, (boxes or region.parts)[0])
     if isinstance(network.input, QuantizedInput):
         raise UnsupportedError(f"{network.name} reads quantized integers; exact engines need bits or binarized pixels")
     values = region.pixels if isinstance(region, PixelBox) else region.center
