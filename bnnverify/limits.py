@@ -31,7 +31,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import IO, Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from bnnverify.errors import UnsupportedError, UsageError
-from bnnverify.queries.results import Verdict
+from bnnverify.verdict import Verdict
 
 T = TypeVar("T")
 Report: TypeAlias = Callable[[Any], None]

@@ -15,16 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
-class Verdict(enum.Enum):
-    """How a question ended; the value is the word of the JSON contract."""
-
-    HOLDS = "holds"
-    VIOLATED = "violated"
-    UNKNOWN = "unknown"
-    TIMEOUT = "timeout"
-    MEMOUT = "memout"
-    ANSWERED = "answered"
+from bnnverify.verdict import Verdict as Verdict
 
 
 class Ties(enum.Enum):
