@@ -22,6 +22,7 @@ import numpy as np
 
 import bnnverify as bv
 from benchmarks import numpy_count, peers, visits
+from benchmarks.timing import medians, seconds_of
 from bnnverify.regions import Region
 
 ENGINES = ("enumerate", "pushforward")
@@ -29,21 +30,6 @@ PROCESSES = (("mnist_bnn_1_blk_784_100_10", 3), ("mnist_bnn_4_blk_784_50_50_50_5
 LONG = 1.0
 
 Contender = Callable[[], list[int]]
-
-
-def seconds_of(act: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    act()
-    return time.perf_counter() - start
-
-
-def medians(contenders: dict[str, Contender], rounds: int) -> dict[str, float]:
-    """Median seconds of each, all taking turns; the caches are warm."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, act in contenders.items():
-            times[name].append(seconds_of(act))
-    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def counter(case: peers.Case, region: Region, engine: str) -> Contender:

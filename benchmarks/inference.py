@@ -9,8 +9,6 @@ batches pass it, since they look up carries instead (:mod:`bnnverify.inference.c
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -20,6 +18,7 @@ from llvmlite import ir
 from numba import njit, types
 from numpy.typing import NDArray
 
+from benchmarks.timing import medians, seconds_of, seconds_when_warm
 from bnnverify.inference import BitEngine
 from bnnverify.inference.simd import emitted
 from bnnverify.inference.tile import VECTOR, cgutils
@@ -58,7 +57,7 @@ def popcount_limit_tops() -> float:
     """Operations a second, in 1e12, of xor, population count and add on registers."""
     rounds = 1_000_000
     _count(rounds)
-    seconds = min(_seconds(lambda: _count(rounds)) for _ in range(9))
+    seconds = min(seconds_of(lambda: _count(rounds)) for _ in range(9))
     return 2 * 512 * CHAINS * rounds / seconds / 1e12
 
 
@@ -128,22 +127,6 @@ def _torch_layer(torch: Any, block: Layer, weights: Any, thresholds: Any, hidden
     return torch.where(sums >= thresholds, 1.0, -1.0)
 
 
-def _seconds(act: Contender) -> float:
-    start = time.perf_counter()
-    act()
-    return time.perf_counter() - start
-
-
-def medians(contenders: dict[str, Contender], rounds: int) -> dict[str, float]:
-    """Median seconds of each, all taking turns; a turn is a run to warm the caches and one that counts."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, act in contenders.items():
-            act()
-            times[name].append(_seconds(act))
-    return {name: statistics.median(found) for name, found in times.items()}
-
-
 def measure(network: Network, batch: int, rounds: int, limit: float, rng: np.random.Generator) -> str:
     """One line of the table; refuses to time engines that disagree."""
     X = _bits(rng, batch, network.n_inputs)
@@ -155,7 +138,7 @@ def measure(network: Network, batch: int, rounds: int, limit: float, rng: np.ran
     classes = {name: np.asarray(act()).tolist() for name, act in contenders.items()}
     if any(found != classes["ours"] for found in classes.values()):
         raise RuntimeError(f"{network.name}: the engines disagree at batch {batch}")
-    found = medians(contenders, rounds)
+    found = medians(contenders, rounds, seconds_when_warm)
     tops = batch * ours.bit_operations / found["ours"] / 1e12
     times = "".join(_cell(found.get(name), found["ours"]) for name in ("torch", "numpy"))
     return f"{network.name:30}{batch:6}{times}{1e3 * found['ours']:10.3f}{tops:8.2f}{tops / limit:8.0%}"

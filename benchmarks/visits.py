@@ -6,7 +6,6 @@ rows behind the first block. Nothing that visits every input can cost less than 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from benchmarks import peers
+from benchmarks.timing import seconds_of
 from bnnverify.engines import enumerate as enumeration
 from bnnverify.engines.packed import pack_tail, score
 from bnnverify.engines.residual import Residual, restrict
@@ -55,7 +55,7 @@ def _limits(label: str, case: peers.Case, region: Region, rounds: int) -> str:
 
 def _least(act: Callable[[], Any], rounds: int) -> float:
     act()
-    return min(_seconds(act) for _ in range(rounds))
+    return min(seconds_of(act) for _ in range(rounds))
 
 
 @njit(nogil=True)
@@ -92,9 +92,3 @@ def _nanoseconds_a_pattern(residual: Residual, rounds: int) -> float:
             score(sink.pending, BATCH, tail, sink.scratch, sink.counts, sink.keys)
 
     return 1e9 * _least(classify, rounds) / (100 * BATCH)
-
-
-def _seconds(act: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    act()
-    return time.perf_counter() - start

@@ -19,7 +19,7 @@ from bnnverify.bits import n_words
 from bnnverify.engines.contract import Search, Tally
 from bnnverify.engines.flipsearch import CHECKS, FlipProblem, Workspace, search_flips, subset_sizes
 from bnnverify.engines.packed import PackedTail, bound_nanoseconds, pack_tail, pattern_nanoseconds
-from bnnverify.engines.residual import Residual
+from bnnverify.engines.residual import Residual, suffix_sums
 from bnnverify.engines.sink import VISITED, Sink, make_sink
 from bnnverify.engines.slackwords import GROUP, grouped
 from bnnverify.errors import UnsupportedError
@@ -160,8 +160,8 @@ def _prepare(
     problem = FlipProblem(
         columns=residual.columns.astype(np.int16),
         grouped=rows.reshape(-1),
-        rising=_suffix_sums(residual.columns > 0),
-        falling=_suffix_sums(residual.columns < 0),
+        rising=suffix_sums(residual.columns > 0).astype(np.int16),
+        falling=suffix_sums(residual.columns < 0).astype(np.int16),
         costs=residual.costs,
         payable=np.searchsorted(residual.costs, np.arange(budget + 1), side="right").astype(np.int64),
         sizes=sizes,
@@ -188,19 +188,13 @@ def _workspace(residual: Residual, tail: PackedTail, words: int, budget: int, co
         possible=np.zeros(n_classes, dtype=np.bool_),
         closed=np.zeros((m + 1, budget + 1, n_classes) if counting else (1, 1, n_classes), dtype=np.int64),
         taken=np.zeros(m, dtype=np.bool_),
-        stats=np.zeros(3, dtype=np.int64),
+        stats=np.zeros(2, dtype=np.int64),
     )
 
 
 def _unbounded_size(tail: PackedTail) -> int:
     """Nodes up to this size are visited without a bound, which would cost a fair share of the visit."""
     return int(max(LEAST_BOUNDED, 4 * bound_nanoseconds(tail) / pattern_nanoseconds(tail)))
-
-
-def _suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """``(m + 1, k)``: how many marks stand at or after each position."""
-    totals = np.cumsum(marks[::-1], axis=0)[::-1]
-    return np.concatenate([totals, np.zeros((1, marks.shape[1]), dtype=np.int64)]).astype(np.int16)
 
 
 def _suffix_table(residual: Residual, budget: int) -> tuple[int, NDArray[np.int8], NDArray[np.int64]]:

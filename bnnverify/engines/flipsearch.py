@@ -64,7 +64,7 @@ class Workspace(NamedTuple):
 
     ``rows`` flat slacks of the leaf's path; ``context`` and ``possible`` for bounds; ``closed``
     ``(m + 1, budget + 1, classes)`` counts closed nodes; ``taken`` ``(m,)`` the decided flips; ``stats``
-    counts nodes, bounds, and nodes that bounds closed.
+    counts bounds, and nodes that they closed.
     """
 
     rows: NDArray[np.int8]
@@ -76,7 +76,7 @@ class Workspace(NamedTuple):
     stats: NDArray[np.int64]
 
 
-NODES, CHECKS, CLOSED = 0, 1, 2
+CHECKS, CLOSED = 0, 1
 CHECKS_TO_JUDGE, RELUCTANCE = 32, 32
 
 
@@ -233,7 +233,6 @@ def search_flips(slacks, budget, tail, problem, ws, sink):  # type: ignore[no-un
         if pos > 0:
             ws.taken[pos - 1] = frame[depth, 2] == 1
         size = sizes[pos, left // problem.grain]
-        ws.stats[NODES] += 1
         is_leaf = size <= problem.tree_size or pos == problem.table_from
         if size > _least_bounded(problem, ws.stats) and (is_leaf or size <= 0.75 * checked[depth]):
             state = _is_closed(stack[depth], pos, left, budget - left, tail, problem, ws, sink)

@@ -144,7 +144,7 @@ def _terms(problem: FlipSums, levels: list[_Level], j: int, modulus: int) -> Ite
     for k in range(1, j + 1):
         source, factor = levels[j - k], _factor(j, k)
         columns = (problem.columns.astype(np.int16) * k).clip(-127, 127).astype(np.int8)
-        signs = pack(np.where(columns > 0, 1, -1)), pack(np.where(columns < 0, 1, -1))
+        signs = pack(columns), pack(-columns)
         states = source.rows, source.sums, source.order, source.masks
         yield states, (columns.reshape(-1), signs, problem.weights, factor % modulus if modulus else factor)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bnnverify.bits import n_words
 from bnnverify.engines.packed import PackedTail, known_first_bits, possible_classes, score
+from bnnverify.engines.residual import suffix_sums
 from bnnverify.engines.sink import BATCH
 from bnnverify.engines.slackwords import GROUP, grouped, sign_word
 from bnnverify.engines.statemap import MOST_STATES, TooManyStatesError, empty_state, push
@@ -89,7 +90,7 @@ def _sides(problem: Problem, modulus: int) -> tuple[Side, Side]:
     """Run through the items: the first half until it is as large as the second can become."""
     columns, slacks = _tracked(problem)
     dtype = np.int8 if np.count_nonzero(problem.columns, axis=0).max() <= INT8_REACH else np.int16
-    rising, falling = (_suffix_sums(columns * d > 0) for d in (1, -1))
+    rising, falling = (suffix_sums(columns * d > 0) for d in (1, -1))
     state, position = _single(slacks.astype(dtype)), 0
     m = columns.shape[0]
     while position < m and state[3] < min(2.0 ** (m - position), MOST_STATES // 4):
@@ -112,11 +113,6 @@ def _tracked(problem: Problem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     reach = len(problem.columns) + 1
     slacks = np.pad(problem.slacks.clip(-reach, reach), (0, 1))
     return grouped(columns, np.int64), grouped(slacks, np.int64)
-
-
-def _suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    totals = np.cumsum(marks[::-1], axis=0)[::-1]
-    return np.concatenate([totals, np.zeros((1, marks.shape[1]), dtype=np.int64)])
 
 
 State = tuple[Row, NDArray[np.int64], NDArray[np.int32], int]

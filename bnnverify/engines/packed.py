@@ -4,7 +4,7 @@ A *pattern* is the packed vector of first-block bits. Row j of a block computes
 ``popcount((pattern ^ signs_j) & mask_j) <= limit_j``: the disagreements among its nonzero weights.
 Kernels run over many patterns at once, patterns innermost, so that the compiler keeps a row in
 registers and the patterns stream from the first-level cache: ``patterns[w, i]`` is word w of
-pattern i. ``settled_class`` runs the same rows on intervals (some bits known, some not).
+pattern i. ``possible_classes`` runs the same rows on intervals (some bits known, some not).
 Kernels are called with typed integers (``ZERO`` rather than 0), since numba would compile a second
 version for each literal.
 """
@@ -54,8 +54,8 @@ def pack_tail(residual: Residual) -> PackedTail:
     limits.append(np.zeros(residual.classes.size, dtype=np.int64))
     return PackedTail(
         starts=np.cumsum([0] + [matrix.shape[0] for matrix in matrices]),
-        signs=np.concatenate([_wide(pack(np.where(m > 0, 1, -1)), width) for m in matrices]),
-        masks=np.concatenate([_wide(pack(np.where(m != 0, 1, -1)), width) for m in matrices]),
+        signs=np.concatenate([_wide(pack(m), width) for m in matrices]),
+        masks=np.concatenate([_wide(pack(np.abs(m)), width) for m in matrices]),
         limits=np.concatenate(limits).astype(np.int64),
         slopes=_narrowed(-2 * residual.slopes),
         offsets=residual.offsets + residual.slopes * fan_in[-1],

@@ -38,7 +38,6 @@ class Residual:
         slopes, offsets: integer keys of those classes, ``slopes * (output @ h) + offsets``.
         decode: class of a key, ``decode[key & (decode.size - 1)]`` (see :class:`bnnverify.scores.ScoreKeys`).
         classes: ``(c,)`` their numbers.
-        n_classes: classes of the whole network.
     """
 
     region: BitRegion
@@ -52,7 +51,6 @@ class Residual:
     offsets: NDArray[np.int64]
     decode: NDArray[np.int64]
     classes: NDArray[np.int64]
-    n_classes: int
 
     @property
     def settled(self) -> int | None:
@@ -163,7 +161,6 @@ def _assemble(
         offsets=offsets[classes],
         decode=keys.classes,
         classes=classes,
-        n_classes=slopes.size,
     )
 
 
@@ -194,6 +191,12 @@ def _used_neurons(
         read = np.any(layer.weights[used[0]] != 0, axis=0)
         used.insert(0, np.flatnonzero(moves & read))
     return [np.flatnonzero(moving[0]), *used]
+
+
+def suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """``(m + 1, k)``: how many of the marks ``(m, k)`` stand at or after each position."""
+    totals = np.cumsum(marks[::-1], axis=0)[::-1]
+    return np.concatenate([totals, np.zeros((1, marks.shape[1]), dtype=np.int64)])
 
 
 def _item_order(columns: NDArray[np.int64], region: BitRegion) -> NDArray[np.int64]:

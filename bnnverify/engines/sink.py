@@ -107,12 +107,18 @@ def _tally_buffer(bucket, n, tail, sink):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def slot_of(pattern):  # type: ignore[no-untyped-def]
+    """Where a pattern belongs in a table of ``SLOTS`` entries."""
+    return ((pattern * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(52)) & np.uint64(SLOTS - 1)
+
+
+@njit(cache=True, nogil=True)
 def _coalesce(bucket, n, patterns, slots, slot_weights, pending, weights):  # type: ignore[no-untyped-def]
     """Put n buffered patterns into the table; evicted ones go to ``pending``; returns how many."""
     evicted = ZERO
     for i in range(n):
         pattern = patterns[bucket, 0, i]
-        slot = ((pattern * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(52)) & np.uint64(SLOTS - 1)
+        slot = slot_of(pattern)
         if slots[bucket, slot] == pattern:
             slot_weights[bucket, slot] += 1
         else:

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from bnnverify.bits import n_words
 from bnnverify.engines.packed import ZERO, PackedTail, score
-from bnnverify.engines.sink import BATCH, ROWS_WORTH_A_LOOK
+from bnnverify.engines.sink import BATCH, ROWS_WORTH_A_LOOK, SLOTS, slot_of
 from bnnverify.engines.slackwords import GROUP, sign_word
 from bnnverify.engines.statemap import power_above, project, same_mask, times
-
-SLOTS = 4096
 
 
 class WeightedSink(NamedTuple):
@@ -69,7 +67,7 @@ def _coalesced(n, sink, modulus):  # type: ignore[no-untyped-def]
     evicted = ZERO
     for i in range(n):
         pattern, weight = patterns[0, i], weights[i]
-        slot = ((pattern * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(52)) & np.uint64(SLOTS - 1)
+        slot = slot_of(pattern)
         if slots[slot] == pattern:
             total = slot_weights[slot] + weight
             slot_weights[slot] = total if modulus == 0 else total % modulus

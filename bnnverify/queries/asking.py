@@ -162,6 +162,20 @@ def tally_by(question: Question, residual: Residual, engine: str, *, by_distance
     return portfolio.count_by_distance(residual, Choice(engine, "checks"), by_distance=by_distance)[1].rows
 
 
+def confirmed_by(question: Question, engine: str, exists: bool, where: str = "") -> str:
+    """The second engine, if by its count a wanted input exists in the region just where ``engine`` says so.
+
+    Raises:
+        ReplayError: if the two disagree.
+    """
+    residual = question.restricted()
+    second = choose_second(question, residual, engine)
+    counts = tally_by(question, residual, second, by_distance=False)[0]
+    if any(counts.get(c, 0) for c in question.wanted) != exists:
+        raise ReplayError(f"engines {engine} and {second} disagree{where}; please report this")
+    return second
+
+
 def _added(rows: list[dict[int, int]]) -> dict[int, int]:
     total: dict[int, int] = {}
     for row in rows:

@@ -14,17 +14,15 @@ from bnnverify.engines import portfolio
 from bnnverify.engines.attack import greedy_flips
 from bnnverify.engines.portfolio import Choice
 from bnnverify.engines.residual import Residual
-from bnnverify.errors import ReplayError
 from bnnverify.limits import Report
 from bnnverify.network import Network
 from bnnverify.queries.asking import (
     Question,
     ask,
-    choose_second,
+    confirmed_by,
     in_region_units,
     instance_of,
     summarize,
-    tally_by,
     why,
     witness_among,
     witness_of,
@@ -109,7 +107,9 @@ def decide(question: Question, engine: str, check: bool, seed: int, report: Repo
         if decision.witness is not None:
             break
         report(region.budget)
-    return _checked(question, decision) if check else decision
+    if not check:
+        return decision
+    return replace(decision, checked_by=confirmed_by(question, decision.engine, decision.witness is not None))
 
 
 def decide_region(question: Question, region: BitRegion, engine: str) -> Decision:
@@ -139,15 +139,6 @@ def _attack(question: Question, seed: int) -> Decision:
     return Decision(
         witness_of(question, flips), "attack", f"greedy flips found it, seed {seed}; it need not be nearest"
     )
-
-
-def _checked(question: Question, decision: Decision) -> Decision:
-    residual = question.restricted()
-    second = choose_second(question, residual, decision.engine)
-    counts = tally_by(question, residual, second, by_distance=False)[0]
-    if any(counts.get(c, 0) for c in question.wanted) != (decision.witness is not None):
-        raise ReplayError(f"engines {decision.engine} and {second} disagree; please report this")
-    return replace(decision, checked_by=second)
 
 
 def _growing(region: BitRegion) -> list[BitRegion]:
