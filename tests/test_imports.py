@@ -116,13 +116,16 @@ def test_no_module_but_training_imports_an_extra_at_module_level() -> None:
 
 ROOMS = [
     {"errors", "verdict"},
-    {"bits", "limits"},
+    {"bits", "limits", "residues"},
     {"network"},
     {"scores", "folding", "regions"},
     {"inference"},
     {"formats"},
     {"data", "summary"},
+    {"theories"},
+    {"diagram"},
     {"engines"},
+    {"explanations"},
     {"queries"},
     {"reports"},
     {"cli"},

@@ -23,7 +23,7 @@ from bnnverify.engines import flipsums, halves
 from bnnverify.engines.contract import Search, Tally
 from bnnverify.engines.packed import PackedTail, pack_tail, pattern_nanoseconds
 from bnnverify.engines.residual import Residual
-from bnnverify.engines.residues import exactly
+from bnnverify.residues import exactly
 from bnnverify.errors import UnsupportedError
 
 LONGEST_POLYNOMIAL = 8
