@@ -14,9 +14,10 @@ def test_a_diagram_evaluates_to_the_tables_it_was_built_from(n_levels):
     for _ in range(50):
         tables = random_partition(rng, n_levels, 3, missing=0.2)
         diagram = diagram_of_tables(tables, n_levels)
+        rows = np.array(assignments(n_levels)).reshape(1 << n_levels, n_levels)
         for root, table in enumerate(tables):
             assert table_of(diagram, root) == table
-            assert diagram.evaluate(np.array(assignments(n_levels)).reshape(1 << n_levels, n_levels), root).tolist() == table
+            assert diagram.evaluate(rows, root).tolist() == table
 
 
 def test_levels_are_slices_of_the_arrays():

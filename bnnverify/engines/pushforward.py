@@ -23,8 +23,8 @@ from bnnverify.engines import flipsums, halves
 from bnnverify.engines.contract import Search, Tally
 from bnnverify.engines.packed import PackedTail, pack_tail, pattern_nanoseconds
 from bnnverify.engines.residual import Residual
-from bnnverify.residues import exactly
 from bnnverify.errors import UnsupportedError
+from bnnverify.residues import exactly
 
 LONGEST_POLYNOMIAL = 8
 SHORTEST_POLYNOMIAL = 24

@@ -193,10 +193,10 @@ def _used_neurons(
     return [np.flatnonzero(moving[0]), *used]
 
 
-def suffix_sums(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """``(m + 1, k)``: how many of the marks ``(m, k)`` stand at or after each position."""
-    totals = np.cumsum(marks[::-1], axis=0)[::-1]
-    return np.concatenate([totals, np.zeros((1, marks.shape[1]), dtype=np.int64)])
+def suffix_sums(values: NDArray[np.bool_ | np.int64]) -> NDArray[np.int64]:
+    """``(m + 1, k)``: the sums of the rows of ``(m, k)`` at or after each position; marks are counted."""
+    totals = np.cumsum(values[::-1], axis=0)[::-1]
+    return np.concatenate([totals, np.zeros((1, values.shape[1]), dtype=np.int64)])
 
 
 def _item_order(columns: NDArray[np.int64], region: BitRegion) -> NDArray[np.int64]:
