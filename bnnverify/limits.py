@@ -54,12 +54,14 @@ class Outcome(Generic[T]):
         limit: ``Verdict.TIMEOUT`` or ``Verdict.MEMOUT``, or None where the work finished.
         progress: the last object that the work reported, or None.
         seconds: wall-clock time, the child's start and end included.
+        cause: what the work itself said of a limit that it kept on its own, or nothing.
     """
 
     result: T | None
     limit: Verdict | None
     progress: Any
     seconds: float
+    cause: str = ""
 
 
 def run_limited(work: Work[T], *, timeout: float | None = None, memory: int | None = None) -> Outcome[T]:
@@ -95,7 +97,8 @@ def run_limited(work: Work[T], *, timeout: float | None = None, memory: int | No
     limit = _limit_behind(kind, child)
     if kind == "error":
         raise value
-    return Outcome(value if limit is None else None, limit, child.progress, time.monotonic() - start)
+    cause = value if kind == "memory" else ""
+    return Outcome(value if limit is None else None, limit, child.progress, time.monotonic() - start, cause)
 
 
 _LIMITS = {"timeout": Verdict.TIMEOUT, "memory": Verdict.MEMOUT}
@@ -119,10 +122,10 @@ def _require_positive(name: str, value: float | None, unit: str) -> None:
 def _run_inline(work: Work[T], start: float) -> Outcome[T]:
     reported: list[Any] = [None]
     try:
-        result, limit = work(lambda progress: reported.__setitem__(0, progress)), None
-    except MemoryError:
-        result, limit = None, Verdict.MEMOUT
-    return Outcome(result, limit, reported[0], time.monotonic() - start)
+        result, limit, cause = work(lambda progress: reported.__setitem__(0, progress)), None, ""
+    except MemoryError as error:
+        result, limit, cause = None, Verdict.MEMOUT, str(error)
+    return Outcome(result, limit, reported[0], time.monotonic() - start, cause)
 
 
 class _Child:
@@ -262,7 +265,7 @@ def _answer(work: Work[Any], sender: Connection, memory: int | None) -> bytes:
     except BaseException as error:
         _bound_address_space(None)
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-            return pickle.dumps(("memory", None))
+            return pickle.dumps(("memory", str(error) if isinstance(error, MemoryError) else ""))
         return pickle.dumps(("error", _portable(error)))
 
 

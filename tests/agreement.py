@@ -10,7 +10,7 @@ from bnnverify.errors import UnsupportedError
 from bnnverify.network import ThresholdInput
 from tests.oracle import class_of, classes_of, counted, members_of, random_region
 
-ENGINES = ("enumerate", "pushforward")
+ENGINES = ("enumerate", "pushforward", "bdd")
 MOST_FREE = 10
 
 

@@ -101,7 +101,7 @@ def test_kernels_can_be_compiled_ahead(capsys):
     assert err.startswith("bnnverify: kernels compiled or loaded in ")
 
 
-@pytest.mark.parametrize("engine", ["bdd", "sat", "approx", "nonsense"])
+@pytest.mark.parametrize("engine", ["sat", "approx", "nonsense"])
 @pytest.mark.parametrize("command", ["robustness", "count", "profile", "radius"])
 def test_an_engine_that_is_not_there_is_one_sentence(command, engine, capsys):
     region = [] if command == "radius" else ["--eps", "1"]

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bnnverify.diagram.flat import FALSE, TRUE, FlatDiagram, trimmed
-from bnnverify.diagram.unique import MOST_NODES, TooManyNodesError, empty, grown, node_of
+from bnnverify.diagram.unique import MOST_NODES, TooManyNodesError, doubled, empty, node_of
 from bnnverify.errors import UsageError
 
 Operation = tuple[int, int, int, int]
@@ -176,7 +176,8 @@ def _apply(a_level, a_low, a_high, b_level, b_low, b_high, a_roots, b_roots, out
                 depth += 1
             if if_low < 0 or if_high < 0:
                 continue
-            level, low, high, table = grown(level, low, high, table, n, 1, 2)
+            if n == level.size:
+                level, low, high, table = doubled(level, low, high, table, n, 2)
             node = node_of(level, low, high, table, n, at, if_low, if_high)
             n += node == n
             key = np.uint64(a) << np.uint64(32) | np.uint64(b)

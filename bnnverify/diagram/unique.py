@@ -2,7 +2,7 @@
 
 An open-addressing hash table of (level, low, high), in numba, beside the growing arrays of the nodes.
 Kernels keep the arrays in local variables and call :func:`node_of` a node; before they do, they make room
-with :func:`grown`, since a function that is called a hundred million times should not return arrays.
+with :func:`doubled`, since a function that is called a hundred million times should not return arrays.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ FIRST_CAPACITY = 1 << 12
 MOST_NODES = 1 << 29
 
 
-class TooManyNodesError(Exception):
-    """A diagram outgrew its node limit; queries turn it into a verdict."""
+class TooManyNodesError(MemoryError):
+    """A diagram outgrew its node limit; as for memory that runs out, a query's verdict is then MEMOUT."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"more than {limit:,} nodes")
@@ -59,13 +59,9 @@ def empty(n_terminals, n_levels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def grown(level, low, high, table, n, room, n_terminals):  # type: ignore[no-untyped-def]
-    """The arrays with room for ``room`` more nodes behind the first n."""
-    capacity = level.size
-    while capacity < n + room:
-        capacity *= 2
-    if capacity == level.size:
-        return level, low, high, table
+def doubled(level, low, high, table, n, n_terminals):  # type: ignore[no-untyped-def]
+    """The arrays with twice the room, the first n nodes kept; for callers that find n == level.size."""
+    capacity = 2 * level.size
     deeper, lower, higher = np.zeros(capacity, np.int32), np.zeros(capacity, np.int32), np.zeros(capacity, np.int32)
     deeper[:n], lower[:n], higher[:n] = level[:n], low[:n], high[:n]
     wider = np.full(2 * capacity, -1, dtype=np.int32)

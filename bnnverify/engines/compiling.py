@@ -67,6 +67,13 @@ def compile_residual(
     return _by_cost(residual, levels, limit) if road == "auto" else _by(road, residual, levels, limit)
 
 
+def predicted_states(residual: Residual) -> float:
+    """At most how many entries or states the cheaper direct road meets."""
+    table = truthtable.predicted_seconds(residual)
+    states = layered.most_states(residual, best_order(residual))
+    return states if table is None else min(states, table / STATE_SECONDS)
+
+
 def _by_cost(residual: Residual, levels: NDArray[np.int64], limit: int) -> Compilation:
     """The layered road, unless the table is done at once or sooner."""
     table = truthtable.predicted_seconds(residual)

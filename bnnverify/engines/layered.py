@@ -15,6 +15,7 @@ ordering problem", 2007.
 
 from __future__ import annotations
 
+from math import comb, log2
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,6 +86,29 @@ def compile_layered(
         successors = np.concatenate([below, labels[::-1]])
         below = reducer.merge(level, *successors[layers[level]])
     return reducer.by_label(int(below[0]), range(n_labels - 1)), sum(layer.shape[1] for layer in layers)
+
+
+def most_states(residual: Residual, levels: NDArray[np.int64]) -> float:
+    """An upper bound of the states of all layers, from the values that single slacks can have.
+
+    At a level, a slack has at most one value more than the bits before that touch it, and those it can still
+    cross zero from, besides two that are decided; inputs of a budget are no more than the subsets of the bits before.
+    """
+    columns, m = residual.columns[levels], levels.size
+    after = suffix_sums(columns != 0).astype(np.float64)
+    values = np.log2(np.minimum(after[0] - after + 1.0, after + 2.0)).sum(axis=1)
+    unlimited = residual.region.budget is None
+    budgets = 1.0 if unlimited else min(residual.region.radius, m) + 1.0
+    total = 0.0
+    for level in range(m):
+        subsets = float(level) if unlimited else _log2_subsets(level, residual.region.radius)
+        total += 2.0 ** min(values[level], subsets, 1000.0)
+    return total * budgets
+
+
+def _log2_subsets(n: int, most: int) -> float:
+    """The logarithm of the number of subsets of n bits of at most so many."""
+    return log2(sum(comb(n, k) for k in range(min(n, most) + 1))) if most >= 0 else 0.0
 
 
 def _first_label(residual: Residual) -> int:

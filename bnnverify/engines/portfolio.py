@@ -1,18 +1,20 @@
 """``--engine auto``: bounds first, then the exact engine with the least predicted cost.
 
 Interval bounds through all blocks answer many questions outright; what they leave goes to
-``enumerate`` (its cost is known beforehand: it grows with the region) or ``pushforward`` (its cost
-grows with the number of distinct states, which is estimated from the neurons that move). The
-choice and its reason are part of every answer.
+``enumerate`` (its cost is known beforehand: it grows with the region), ``pushforward`` (its cost
+grows with the number of distinct states, which is estimated from the neurons that move) or ``bdd`` (its states
+are bounded, loosely, by the values that single slacks can have). The choice and its reason are part of every answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import ModuleType
 
+from bnnverify.diagram.unique import TooManyNodesError
+from bnnverify.engines import diagrams, pushforward
 from bnnverify.engines import enumerate as enumeration
-from bnnverify.engines import pushforward
 from bnnverify.engines.contract import Search, Tally
 from bnnverify.engines.residual import Residual
 from bnnverify.engines.statemap import TooManyStatesError
@@ -40,11 +42,13 @@ class Choice:
 
 
 SEARCH_ADVANTAGE = 50.0
+DIAGRAM_HANDICAP = 4.0
+
+ENGINES: dict[str, ModuleType] = {"enumerate": enumeration, "pushforward": pushforward, "bdd": diagrams}
 
 LATER = {
-    "bdd": "decision diagrams are not part of this version; use enumerate or pushforward",
-    "sat": "SAT is not part of this version; use enumerate or pushforward",
-    "approx": "approximate counting is not part of this version; use enumerate or pushforward",
+    "sat": "SAT is not part of this version; use enumerate, pushforward or bdd",
+    "approx": "approximate counting is not part of this version; use enumerate, pushforward or bdd",
 }
 
 
@@ -58,6 +62,7 @@ def available_engines() -> list[EngineRow]:
             "attack", "exact", "greedy flips, executed; tried before a long search for a counterexample", anything
         ),
         EngineRow("pushforward", "exact", "counts hidden patterns instead of inputs", "all but cost limits"),
+        EngineRow("bdd", "exact", "compiles a decision diagram; the road of `explain` and `compare`", anything),
     ]
 
 
@@ -65,7 +70,7 @@ def choose(residual: Residual, engine: str, *, deciding: bool) -> Choice:
     """Pick the engine for a residual network.
 
     Args:
-        engine: ``auto``, ``enumerate`` or ``pushforward``.
+        engine: ``auto``, ``enumerate``, ``pushforward`` or ``bdd``.
         deciding: whether one counterexample is looked for, not a count; a search then ends early.
 
     Raises:
@@ -74,8 +79,8 @@ def choose(residual: Residual, engine: str, *, deciding: bool) -> Choice:
     """
     if engine in LATER:
         raise UnsupportedError(f"engine {engine}: {LATER[engine]}")
-    if engine not in ("auto", "enumerate", "pushforward"):
-        raise UsageError(f"engine {engine!r}: expected auto, enumerate or pushforward")
+    if engine not in ("auto", *ENGINES):
+        raise UsageError(f"engine {engine!r}: expected auto, {', '.join(list(ENGINES)[:-1])} or {list(ENGINES)[-1]}")
     if residual.settled is not None:
         return Choice("bounds", "interval bounds decide every input of the region")
     if engine == "pushforward":
@@ -86,46 +91,49 @@ def choose(residual: Residual, engine: str, *, deciding: bool) -> Choice:
 
 
 def _cheapest(residual: Residual, deciding: bool) -> Choice:
+    """Visiting, unless another engine is predicted to need much less than visiting all would."""
     visit = enumeration.predicted_seconds(residual)
     merge = pushforward.predicted_seconds(residual)
+    compiling = DIAGRAM_HANDICAP * diagrams.predicted_seconds(residual)
     moving = f"{residual.slacks.size} of the first block's neurons move"
     handicap = SEARCH_ADVANTAGE if deciding else 1.0
-    if merge is None or visit <= merge * handicap:
+    rival, seconds = ("bdd", compiling) if merge is None or compiling < merge else ("pushforward", merge)
+    if visit <= seconds * handicap:
         reason = f"{moving}; predicted at most {visit:.2g} s to visit {residual.region.size:,} inputs"
         return Choice("enumerate", reason, visit, free=True)
-    reason = f"{moving}; predicted {merge:.2g} s against {visit:.2g} s by visiting every input"
-    return Choice("pushforward", reason, merge, free=True)
+    reason = f"{moving}; predicted {seconds:.2g} s against {visit:.2g} s by visiting every input"
+    return Choice(rival, reason, seconds, free=True)
 
 
 def other_engine(residual: Residual, engine: str) -> str | None:
     """An exact engine besides the given one that can also answer, for ``--check``."""
     if engine == "enumerate":
-        return "pushforward" if pushforward.supports(residual) else None
+        return "pushforward" if pushforward.supports(residual) else "bdd"
     return "enumerate"
 
 
 def count_by_distance(residual: Residual, choice: Choice, *, by_distance: bool) -> tuple[Choice, Tally]:
     """Exact counts per class by the engine chosen (not ``bounds``), and the engine that did it in the end."""
-    if choice.engine == "enumerate":
-        return choice, enumeration.count_by_distance(residual, by_distance=by_distance)
     try:
-        return choice, pushforward.count_by_distance(residual, by_distance=by_distance)
-    except TooManyStatesError as error:
+        tally: Tally = ENGINES[choice.engine].count_by_distance(residual, by_distance=by_distance)
+        return choice, tally
+    except (TooManyStatesError, TooManyNodesError) as error:
         return count_by_distance(residual, _instead(choice, error), by_distance=by_distance)
 
 
 def find(residual: Residual, choice: Choice, wanted: Iterable[int]) -> tuple[Choice, Search]:
     """Look for an input of a wanted class by the engine chosen; also the engine that did it in the end."""
-    if choice.engine == "enumerate":
-        return choice, enumeration.find(residual, wanted)
     try:
-        return choice, pushforward.find(residual, wanted)
-    except TooManyStatesError as error:
+        search: Search = ENGINES[choice.engine].find(residual, wanted)
+        return choice, search
+    except (TooManyStatesError, TooManyNodesError) as error:
         return find(residual, _instead(choice, error), wanted)
 
 
-def _instead(choice: Choice, error: TooManyStatesError) -> Choice:
-    """Enumeration in place of a pushforward that gave up; an error if the user had named it."""
-    if not choice.free:
-        raise UnsupportedError(f"engine pushforward: {error}; use enumerate") from None
-    return Choice("enumerate", f"pushforward gave up ({error})", free=True)
+def _instead(choice: Choice, error: Exception) -> Choice:
+    """Enumeration in place of an engine that gave up; if the user had named it, an error or a verdict of MEMOUT."""
+    if choice.free:
+        return Choice("enumerate", f"{choice.engine} gave up ({error})", free=True)
+    if isinstance(error, TooManyNodesError):
+        raise error
+    raise UnsupportedError(f"engine {choice.engine}: {error}; use enumerate") from None

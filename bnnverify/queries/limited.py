@@ -48,7 +48,7 @@ def solved_fields(outcome: Outcome[Any], asked: str, came_first: str) -> dict[st
     done: Solved | None = outcome.result
     return {
         "engine": asked if done is None else done.engine,
-        "reason": came_first if done is None else done.reason,
+        "reason": (outcome.cause or came_first) if done is None else done.reason,
         "checked_by": None if done is None else done.checked_by,
         "seconds": outcome.seconds,
     }
