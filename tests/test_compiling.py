@@ -13,6 +13,7 @@ from bnnverify.errors import UnsupportedError, UsageError
 from bnnverify.network import Block, Network, Output
 from bnnverify.regions import BitRegion, whole_space
 from bnnverify.scores import tie_order
+from bnnverify.theories import OneHot, Theory, Thermometer, clause
 from tests.diagrams import assignments
 from tests.oracle import classes_of, random_network, random_region
 
@@ -99,3 +100,35 @@ def test_limits_and_unknown_names_are_told():
         compile_residual(residual, road="scenic")
     with pytest.raises(UsageError, match="expected natural"):
         compile_residual(residual, order="alphabetical")
+
+
+def random_theory(rng, n_inputs):
+    """One-hot groups, thermometers and clauses over some of the inputs."""
+    bits = rng.permutation(n_inputs).tolist()
+    theory = Theory(())
+    while len(bits) >= 2 and rng.random() < 0.8:
+        size = int(rng.integers(2, min(4, len(bits)) + 1))
+        group, bits = tuple(bits[:size]), bits[size:]
+        kind = rng.integers(3)
+        part = OneHot(group) if kind == 0 else Thermometer(group) if kind == 1 else clause([-(b + 1) for b in group])
+        theory = theory & part
+    return theory
+
+
+def test_a_theory_cuts_what_is_invalid_on_every_road():
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        network = random_network(rng)
+        region = random_region(rng, network)
+        theory = random_theory(rng, network.n_inputs)
+        residual = restrict(network, region)
+        settings, labels, inside = labels_of(network, region, None)
+        bits = np.tile(region.center.astype(int), (len(settings), 1))
+        bits[:, region.free] = 2 * settings - 1
+        valid = theory.holds(bits)
+        for road in ("auto", "table", "layered"):
+            compiled = compile_residual(residual, theory=theory, road=road)
+            by_level = settings[:, residual.items[compiled.levels]]
+            for root, label in enumerate(residual.classes):
+                expected = (labels == label) & inside & valid
+                assert np.array_equal(compiled.diagram.evaluate(by_level, root), expected)

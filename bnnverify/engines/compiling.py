@@ -14,18 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnverify.diagram.apply import AND, combine
+from bnnverify.diagram.constraints import theory_diagram
 from bnnverify.diagram.flat import FlatDiagram
 from bnnverify.diagram.unique import TooManyNodesError
 from bnnverify.engines import layered, truthtable
 from bnnverify.engines.ordering import ORDERS, best_order
 from bnnverify.engines.residual import Residual
 from bnnverify.errors import UnsupportedError, UsageError
+from bnnverify.theories import Theory
 
 NODE_LIMIT = 100_000_000
 STATE_SECONDS = 1.5e-6
 AT_ONCE_SECONDS = 0.005
 
-Compile = Callable[..., tuple[FlatDiagram, int]]
+Compile = Callable[["_Problem", int], tuple[FlatDiagram, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +47,20 @@ class Compilation:
 
 
 def compile_residual(
-    residual: Residual, *, road: str = "auto", order: str | None = None, node_limit: int | None = None
+    residual: Residual,
+    *,
+    theory: Theory | None = None,
+    road: str = "auto",
+    order: str | None = None,
+    node_limit: int | None = None,
 ) -> Compilation:
     """Compile a residual network.
 
     Args:
+        theory: which inputs are valid; the others are false in every root. By default all are valid.
         road: ``auto``, ``table``, ``layered`` or ``relational``.
-        order: a name in :data:`bnnverify.engines.ordering.ORDERS`; by default the one that measured best.
+        order: a name in :data:`bnnverify.engines.ordering.ORDERS`; by default the one that measured best, and
+            ``natural`` under a theory, whose groups of bits mostly stand side by side.
         node_limit: most nodes, or states on the way to them.
 
     Raises:
@@ -62,9 +72,11 @@ def compile_residual(
         raise UsageError(f"order {order!r}: expected {', '.join(ORDERS)}")
     if road not in ("auto", *_ROADS):
         raise UsageError(f"road {road!r}: expected auto, {', '.join(_ROADS)}")
-    levels = best_order(residual) if order is None else ORDERS[order](residual)
+    named = ORDERS[order] if order is not None else best_order if theory is None else ORDERS["natural"]
+    levels = named(residual)
     limit = NODE_LIMIT if node_limit is None else node_limit
-    return _by_cost(residual, levels, limit) if road == "auto" else _by(road, residual, levels, limit)
+    problem = _Problem(residual, levels, None if theory is None else _valid(residual, levels, theory, limit))
+    return _by_cost(problem, limit) if road == "auto" else _by(road, problem, limit)
 
 
 def predicted_states(residual: Residual) -> float:
@@ -74,32 +86,58 @@ def predicted_states(residual: Residual) -> float:
     return states if table is None else min(states, table / STATE_SECONDS)
 
 
-def _by_cost(residual: Residual, levels: NDArray[np.int64], limit: int) -> Compilation:
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What every road takes: the network, its order, and the diagram of what is valid, if not all is."""
+
+    residual: Residual
+    levels: NDArray[np.int64]
+    valid: FlatDiagram | None
+
+
+def _valid(residual: Residual, levels: NDArray[np.int64], theory: Theory, limit: int) -> FlatDiagram:
+    region = residual.region
+    level_of_input = np.full(region.center.size, -1, dtype=np.int64)
+    level_of_input[region.free[residual.items[levels]]] = np.arange(levels.size)
+    return theory_diagram(theory, level_of_input, levels.size, region.center, node_limit=limit)
+
+
+def _by_cost(problem: _Problem, limit: int) -> Compilation:
     """The layered road, unless the table is done at once or sooner."""
-    table = truthtable.predicted_seconds(residual)
+    table = truthtable.predicted_seconds(problem.residual)
     if table is None:
-        return _by("layered", residual, levels, limit)
+        return _by("layered", problem, limit)
     if table > AT_ONCE_SECONDS:
         try:
-            return _by("layered", residual, levels, min(limit, int(table / STATE_SECONDS)))
+            return _by("layered", problem, min(limit, int(table / STATE_SECONDS)))
         except TooManyNodesError:
             pass
-    return _by("table", residual, levels, limit)
+    return _by("table", problem, limit)
 
 
-def _by(road: str, residual: Residual, levels: NDArray[np.int64], limit: int) -> Compilation:
+def _by(road: str, problem: _Problem, limit: int) -> Compilation:
     compile_by, unit = _ROADS[road]
-    diagram, work = compile_by(residual, levels, node_limit=limit)
-    return Compilation(diagram, levels, f"{road} road, {work:,} {unit}, {diagram.n_nodes:,} nodes")
+    diagram, work = compile_by(problem, limit)
+    return Compilation(diagram, problem.levels, f"{road} road, {work:,} {unit}, {diagram.n_nodes:,} nodes")
 
 
-def _table(residual: Residual, levels: NDArray[np.int64], *, node_limit: int) -> tuple[FlatDiagram, int]:
+def _table(problem: _Problem, limit: int) -> tuple[FlatDiagram, int]:
+    residual = problem.residual
     if truthtable.predicted_seconds(residual) is None:
         raise UnsupportedError(f"a table of {residual.items.size} free bits: expected at most {truthtable.MOST_LEVELS}")
-    return truthtable.compile_table(residual, levels, node_limit=node_limit)
+    diagram, work = truthtable.compile_table(residual, problem.levels, node_limit=limit)
+    return _restricted(diagram, problem.valid, limit), work
 
 
-_ROADS: dict[str, tuple[Compile, str]] = {
-    "table": (_table, "entries"),
-    "layered": (layered.compile_layered, "states"),
-}
+def _layered(problem: _Problem, limit: int) -> tuple[FlatDiagram, int]:
+    return layered.compile_layered(problem.residual, problem.levels, theory=problem.valid, node_limit=limit)
+
+
+def _restricted(diagram: FlatDiagram, valid: FlatDiagram | None, limit: int) -> FlatDiagram:
+    """Every root where it is valid."""
+    if valid is None:
+        return diagram
+    return combine(diagram, valid, [(root, 0) for root in range(diagram.roots.size)], AND, node_limit=limit)
+
+
+_ROADS: dict[str, tuple[Compile, str]] = {"table": (_table, "entries"), "layered": (_layered, "states")}

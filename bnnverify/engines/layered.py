@@ -4,7 +4,8 @@ Bits are decided in the order of the levels. What the rest of the network can st
 ones is the vector of slacks, the rest taken at the centre, and the budget left; inputs that agree in it
 are one *state*. A slack that the flips still affordable cannot carry across zero is decided and
 forgotten but for its sign; a state whose class follows by interval bounds keeps its class and budget alone;
-a budget that pays for all that is left is no limit. So states merge long before the reduction, which then
+a budget that pays for all that is left is no limit. What makes inputs valid (one-hot groups, say) is followed
+along as a node of the theory's own diagram. So states merge long before the reduction, which then
 makes equal nodes one (:mod:`bnnverify.diagram.reduce`). Distinct bounds are few, so they are looked up in
 a small cache by the decided bits.
 
@@ -22,7 +23,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bnnverify.diagram.flat import FlatDiagram
+from bnnverify.diagram.apply import constant
+from bnnverify.diagram.flat import FALSE, TRUE, FlatDiagram
 from bnnverify.diagram.reduce import Reducer
 from bnnverify.diagram.unique import MOST_NODES, TooManyNodesError
 from bnnverify.engines.packed import PackedTail, pack_tail, possible_classes
@@ -41,8 +43,8 @@ class Leveled(NamedTuple):
     ``columns`` flat, k a level: what the level's flip adds to the slacks; ``flip_value`` ``(m,)`` the value of a
     flipped bit; ``costs`` ``(m,)``; ``owed`` and ``cheapest`` ``(m + 1,)`` the total and the least cost of the
     levels from one on; ``rising`` and ``falling`` ``(m + 1, k)`` how many of them raise or lower a slack. A row
-    of a state is ``width`` slots: the slacks, padding, and 8 bytes that hold budget and class. ``far`` stands
-    for a decided slack.
+    of a state is ``width`` slots: the slacks, padding, and two words, the node of the theory, then budget and
+    class. ``far`` stands for a decided slack.
     """
 
     columns: NDArray[np.int64]
@@ -67,12 +69,17 @@ class Bounds(NamedTuple):
 
 
 def compile_layered(
-    residual: Residual, levels: NDArray[np.int64], *, node_limit: int = MOST_NODES
+    residual: Residual,
+    levels: NDArray[np.int64],
+    *,
+    theory: FlatDiagram | None = None,
+    node_limit: int = MOST_NODES,
 ) -> tuple[FlatDiagram, int]:
     """The diagram of a residual network, one root an entry of ``residual.classes``, and its number of states.
 
     Args:
         levels: ``(m,)`` the item at each level.
+        theory: a diagram over the same levels whose first root must hold as well; by default anything is valid.
         node_limit: most states, and most nodes.
 
     Raises:
@@ -80,8 +87,9 @@ def compile_layered(
     """
     n_labels = residual.classes.size + 1
     reducer = Reducer(n_labels, levels.size, node_limit)
-    layers = _layers(residual, levels, node_limit)
-    labels, below = np.arange(n_labels, dtype=np.int32), np.array([_first_label(residual)], dtype=np.int32)
+    valid = constant(levels.size, True) if theory is None else theory
+    layers = _layers(residual, levels, valid, node_limit)
+    labels, below = np.arange(n_labels, dtype=np.int32), np.array([_first_label(residual, valid)], dtype=np.int32)
     for level in range(len(layers) - 1, -1, -1):
         successors = np.concatenate([below, labels[::-1]])
         below = reducer.merge(level, *successors[layers[level]])
@@ -111,21 +119,24 @@ def _log2_subsets(n: int, most: int) -> float:
     return log2(sum(comb(n, k) for k in range(min(n, most) + 1))) if most >= 0 else 0.0
 
 
-def _first_label(residual: Residual) -> int:
+def _first_label(residual: Residual, valid: FlatDiagram) -> int:
     """The label of a region of one input or none, where there is no layer."""
-    return 0 if residual.region.radius >= 0 else residual.classes.size
+    return 0 if residual.region.radius >= 0 and valid.roots[0] != FALSE else residual.classes.size
 
 
-def _layers(residual: Residual, levels: NDArray[np.int64], limit: int) -> list[NDArray[np.int32]]:
+def _layers(residual: Residual, levels: NDArray[np.int64], valid: FlatDiagram, limit: int) -> list[NDArray[np.int32]]:
     """For each level the two successors of every state, ``(2, states)``: a state of the next, or -1 - label."""
-    problem, rows = _leveled(residual, levels)
-    if residual.region.radius < 0:
+    if residual.region.radius < 0 or valid.roots[0] == FALSE:
         return []
+    problem, rows = _leveled(residual, levels, int(valid.roots[0]))
+    theory = valid.level, valid.low, valid.high
     tail, n, total, layers = pack_tail(residual), 1, 0, []
     bounds = _no_bounds(residual, tail)
     for level in range(levels.size):
         children = np.empty((2, n), dtype=np.int32)
-        rows, n = _expand(rows, np.int64(n), np.int64(level), problem, tail, bounds, children, np.int64(limit - total))
+        rows, n = _expand(
+            rows, np.int64(n), np.int64(level), problem, theory, tail, bounds, children, np.int64(limit - total)
+        )
         total += n
         if total > limit:
             raise TooManyNodesError(limit)
@@ -133,7 +144,7 @@ def _layers(residual: Residual, levels: NDArray[np.int64], limit: int) -> list[N
     return layers
 
 
-def _leveled(residual: Residual, levels: NDArray[np.int64]) -> tuple[Leveled, NDArray[Any]]:
+def _leveled(residual: Residual, levels: NDArray[np.int64], first_valid: int) -> tuple[Leveled, NDArray[Any]]:
     """The problem, and the row of the first state."""
     columns, costs = residual.columns[levels].astype(np.int64), residual.costs[levels]
     region = residual.region
@@ -141,14 +152,14 @@ def _leveled(residual: Residual, levels: NDArray[np.int64]) -> tuple[Leveled, ND
     dtype = _narrowest(int(max(rising.max(initial=0), falling.max(initial=0))))
     k, far = columns.shape[1], FAR[dtype]
     per_word = 8 // np.dtype(dtype).itemsize
-    width = (-(-k // per_word) + 1) * per_word
+    width = (-(-k // per_word) + 2) * per_word
     owed = suffix_sums(costs[:, None])[:, 0]
     centre = region.center[region.free[residual.items[levels]]]
     row = np.zeros(width, dtype=dtype)
     row[:k] = residual.slacks.clip(-far, far)
     budget = int(owed[0]) if region.budget is None else min(region.budget, int(owed[0]))
     label = 0 if residual.settled is None else 1
-    row.view(np.uint64)[-1] = np.uint64(max(budget, 0)) << np.uint64(8) | np.uint64(label)
+    row.view(np.uint64)[-2:] = np.uint64(first_valid), np.uint64(budget) << np.uint64(8) | np.uint64(label)
     cheapest = np.minimum.accumulate(np.append(costs, 1 << 62)[::-1])[::-1]
     problem = Leveled(
         columns.reshape(-1),
@@ -250,21 +261,25 @@ def _winner(tail, bounds):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _expand(rows, n, at, problem, tail, bounds, children, limit):  # type: ignore[no-untyped-def]
+def _expand(rows, n, at, problem, theory, tail, bounds, children, limit):  # type: ignore[no-untyped-def]
     """The states of the next level: their rows and number; fills ``children``. Stops early past ``limit`` states."""
     width, words = problem.width, problem.width * rows.itemsize // 8
     keys = rows.view(np.uint64).reshape(-1, words)
     to_rows = np.zeros(FIRST_STATES * width, dtype=rows.dtype)
     to_keys = to_rows.view(np.uint64).reshape(-1, words)
     table, found = np.full(2 * FIRST_STATES, -1, dtype=np.int32), np.int64(0)
+    theory_level, theory_low, theory_high = theory
     owed, cheapest, outside = problem.owed[at + 1], problem.cheapest[at + 1], -1 - tail.slopes.size
     for s in range(n):
         meta = keys[s, words - 1]
-        budget = np.int64(meta >> np.uint64(8))
+        budget, before = np.int64(meta >> np.uint64(8)), np.int64(keys[s, words - 2])
         for bit in range(2):
+            valid = before
+            if theory_level[before] == at:
+                valid = np.int64(theory_high[before] if bit else theory_low[before])
             flips = bit == problem.flip_value[at]
             left = min(budget - problem.costs[at] if flips else budget, owed)
-            if left < 0:
+            if left < 0 or valid == FALSE:
                 children[bit, s] = outside
                 continue
             winner = np.int64(meta & np.uint64(255)) - 1
@@ -272,10 +287,11 @@ def _expand(rows, n, at, problem, tail, bounds, children, limit):  # type: ignor
                 _move(rows, s * width, to_rows, found * width, flips, left // cheapest, at, problem, bounds.context)
                 winner = _winner(tail, bounds)
             if winner >= 0:
-                if left == owed:
+                if left == owed and valid == TRUE:
                     children[bit, s] = -1 - winner
                     continue
                 to_keys[found, :] = 0
+            to_keys[found, words - 2] = valid
             to_keys[found, words - 1] = np.uint64(left) << np.uint64(8) | np.uint64(winner + 1)
             slot = _hash(to_keys, found) & np.uint64(table.size - 1)
             while table[slot] >= 0 and (to_keys[table[slot]] != to_keys[found]).any():
