@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bnnverify.network import Output as Output
     from bnnverify.network import QuantizedInput as QuantizedInput
     from bnnverify.network import ThresholdInput as ThresholdInput
+    from bnnverify.queries.compile import compile as compile
     from bnnverify.queries.count import count as count
     from bnnverify.queries.profile import profile as profile
     from bnnverify.queries.radius import radius as radius
@@ -47,6 +48,7 @@ _HOMES = {
         "QuantizedInput",
         "ThresholdInput",
     ),
+    "bnnverify.queries.compile": ("compile",),
     "bnnverify.queries.count": ("count",),
     "bnnverify.queries.profile": ("profile",),
     "bnnverify.queries.radius": ("radius",),

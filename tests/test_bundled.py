@@ -22,7 +22,7 @@ MAX_NETWORK_BYTES = 100_000
 
 def test_the_bundled_network_is_784_100_50_10_on_binarized_pixels() -> None:
     network = bundled_network()
-    assert bundled_names() == (network.name,)
+    assert bundled_names()[0] == network.name
     assert isinstance(network.input, ThresholdInput)
     assert [block.weights.shape for block in network.blocks if isinstance(block, Block)] == [(100, 784), (50, 100)]
     assert network.output.weights.shape == (10, 50)

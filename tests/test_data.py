@@ -161,14 +161,14 @@ def test_what_is_not_there_is_answered_with_what_could_be(tmp_path: Path, spec: 
 def test_the_catalogue_says_where_each_data_set_was_found(tmp_path: Path) -> None:
     write_mnist(tmp_path / "MNIST" / "raw")
     rows = {row.name: row for row in catalog(tmp_path)}
-    assert list(rows) == ["mnist", "fashion", "cifar10", "svhn"]
+    assert list(rows) == ["mnist", "fashion", "cifar10", "svhn", "adult", "german"]
     assert rows["mnist"].found == tmp_path / "MNIST" / "raw"
-    assert [row.found for row in rows.values()][1:] == [None] * 3
+    assert [row.found for row in rows.values()][1:] == [None] * 5
     assert rows["mnist"].n_bytes == 9912422 + 28881 + 1648877 + 4542
 
 
 @needs_data
-@pytest.mark.parametrize("name", ["mnist", "fashion"])
+@pytest.mark.parametrize("name", ["mnist", "fashion", "adult", "german"])
 def test_published_files_have_the_size_and_checksum_of_the_catalogue(name: str) -> None:
     folder = next(row.found for row in catalog(DATA) if row.name == name)
     assert folder is not None

@@ -81,6 +81,11 @@ def test_no_constraint_accepts_everything_and_a_contradiction_nothing():
         assert diagram.n_nodes == 2
 
 
+def test_tuples_of_more_states_than_63_bits_can_number_are_told_apart():
+    theory = Theory((exactly(1, (0, 1)), *[exactly(1, (2, 3))] * 70))
+    assert_is_the_theory(theory, [0, 2, 1, 3], 4, np.ones(4))
+
+
 def test_fixed_bits_that_violate_a_constraint_leave_nothing():
     diagram = theory_diagram(OneHot((0, 1)) & OneHot((2, 3)), [-1, -1, 0, 1], 2, [1, 1, -1, -1])
     assert diagram.roots.tolist() == [0]

@@ -182,6 +182,13 @@ def test_saved_features_are_loaded_again(tmp_path):
     assert load_features(tmp_path / "features.json") == groups
 
 
+def test_features_that_cannot_be_written_leave_nothing_behind(tmp_path):
+    (tmp_path / "features.json").mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        save_features(GROUPS, tmp_path / "features.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["features.json"]
+
+
 def test_what_may_be_left_out_of_a_file_may_be_left_out():
     minimal = {"schema": "bnnverify-features/1", "n_inputs": 3}
     assert from_dict(minimal) == FeatureGroups(3)

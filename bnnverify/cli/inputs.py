@@ -66,7 +66,7 @@ def load_network(model: str | None) -> Network:
 
 
 def choose(arguments: argparse.Namespace, network: Network, default: Span) -> Chosen:
-    """The instances that ``--input`` and ``--index`` mean; bundled images for a bundled network.
+    """The instances that ``--input`` and ``--index`` mean; bundled instances for a bundled network.
 
     Args:
         default: the rows that are meant without ``--index``.
@@ -85,10 +85,11 @@ def choose(arguments: argparse.Namespace, network: Network, default: Span) -> Ch
 
 def _instances(arguments: argparse.Namespace) -> Instances:
     from bnnverify.data import resolve_input
-    from bnnverify.data.bundled import bundled_images, bundled_names
+    from bnnverify.data.bundled import BUNDLED_NETWORK, bundled_instances, bundled_names
 
     if arguments.input is not None:
         return resolve_input(arguments.input, arguments.data)
-    if arguments.model is None or arguments.model in bundled_names():
-        return bundled_images()
+    model = BUNDLED_NETWORK if arguments.model is None else arguments.model
+    if model in bundled_names():
+        return bundled_instances(model)
     raise UsageError(f"--input is missing: which input of {arguments.model} is the question about?")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from bnnverify.data.dataset import Dataset
 from bnnverify.data.sources import SOURCES, Recipe, Source
+from bnnverify.data.tabular import TabularDataset
 from bnnverify.errors import InputFormatError
 
 
@@ -56,6 +57,18 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
         raise InputFormatError(_not_found(source, spec, roots))
     recipe, paths = located
     return recipe.read(paths, spec)
+
+
+def load_tabular(spec: str, data_dir: Path | None = None) -> TabularDataset:
+    """A data set of rows with features, ``adult:train`` or ``german:test``, as :func:`load_dataset` does.
+
+    Raises:
+        InputFormatError: as :func:`load_dataset`, or if it is a data set of images.
+    """
+    data = load_dataset(spec, data_dir)
+    if not isinstance(data, TabularDataset):
+        raise InputFormatError(f"{spec}: holds images without features, expected adult or german")
+    return data
 
 
 def catalog(data_dir: Path | None = None) -> tuple[CatalogRow, ...]:

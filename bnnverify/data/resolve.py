@@ -1,11 +1,11 @@
-"""What a user names as INPUT: a data set's split, bundled images, or a file."""
+"""What a user names as INPUT: a data set's split, bundled instances, or a file."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from bnnverify.data.bundled import BUNDLED_IMAGES, bundled_images
+from bnnverify.data.bundled import INSTANCES_OF, bundled_instances
 from bnnverify.data.instances import Instances, load_instances
 from bnnverify.data.lookup import is_dataset_spec, load_dataset
 from bnnverify.data.sources import SOURCES
@@ -13,15 +13,16 @@ from bnnverify.errors import InputFormatError
 
 
 def resolve_input(spec_or_path: str | Path, data_dir: Path | None = None) -> Instances:
-    """The instances that ``mnist:test``, the name of bundled images, or a path stands for.
+    """The instances that ``mnist:test``, the name of bundled instances, or a path stands for.
 
     Raises:
         InputFormatError: if it is none of these, or what it names cannot be read.
         UnsupportedError: if an extra that reads it is not installed.
     """
     text = str(spec_or_path)
-    if text == BUNDLED_IMAGES:
-        return bundled_images()
+    for network, instances in INSTANCES_OF.items():
+        if text == instances:
+            return bundled_instances(network)
     if is_dataset_spec(text):
         data = load_dataset(text, data_dir)
         return Instances(data.images, data.labels, data.name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from bnnverify.data import adult, german
 from bnnverify.data.cifar import read_batches, read_jpegs, read_pixels
 from bnnverify.data.dataset import Dataset
 from bnnverify.data.idx import read_idx_pair
@@ -63,6 +64,16 @@ _CIFAR_SPLITS = {
 }
 _SVHN_SPLITS = {split: (Recipe((f"{split}_32x32.mat",), read_mat),) for split in ("train", "test", "extra")}
 
+_ADULT_SPLITS = {
+    "train": (Recipe(adult.FILES, adult.read_train),),
+    "test": (Recipe(adult.FILES, adult.read_test),),
+}
+_GERMAN_SPLITS = {
+    "train": (Recipe(german.FILES, german.read_train),),
+    "test": (Recipe(german.FILES, german.read_test),),
+}
+
+_UCI_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/"
 _MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
@@ -121,6 +132,25 @@ SOURCES = {
                 Download(f"{_SVHN_URL}train_32x32.mat", 182040794, "e26dedcc434d2e4c54c9b2d4a06d8373"),
                 Download(f"{_SVHN_URL}test_32x32.mat", 64275384, "eb5a983be6a315427106f1b164d9cef3"),
             ),
+        ),
+        Source(
+            "adult",
+            "UCI Adult: census rows in 54 bits, income above 50,000 dollars",
+            "CC BY 4.0, UCI (Becker and Kohavi, 1996)",
+            ("adult", "Adult"),
+            _ADULT_SPLITS,
+            (
+                Download(f"{_UCI_URL}adult/adult.data", 3974305, "5d7c39d7b8804f071cdd1f2a7c460872"),
+                Download(f"{_UCI_URL}adult/adult.test", 2003153, "35238206dfdf7f1fe215bbb874adecdc"),
+            ),
+        ),
+        Source(
+            "german",
+            "UCI German credit: applicants in 53 bits, good or bad risk",
+            "CC BY 4.0, UCI (Hofmann, 1994)",
+            ("german", "German"),
+            _GERMAN_SPLITS,
+            (Download(f"{_UCI_URL}statlog/german/german.data", 79793, "6b94c2e35480e671545e52a808a8a549"),),
         ),
     )
 }

@@ -3,7 +3,7 @@
 A node's count is that of its low child plus that of its high child, doubled for every level that an edge
 skips. One int64 loop does while every count fits, whatever the number of levels: inside a ball over 784
 levels they do. Where one does not, the pass is repeated in Python integers, level by level.
-Cost: about 4 ns a node in int64, some hundreds in Python integers (a whole space of 2^784).
+Cost: about 6 ns a node in int64, 300 in Python integers for counts near 2^784.
 """
 
 from __future__ import annotations

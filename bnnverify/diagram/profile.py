@@ -4,7 +4,8 @@ The coefficient of t^k at a node counts its inputs at distance k from the instan
 deeper levels. An edge that differs from the instance multiplies by t, a skipped level by 1 + t. A node of level l
 keeps ``min(most, n - l) + 1`` coefficients, so a ball of small radius stays small. Where
 a binomial passes 63 bits, the pass runs modulo primes and the Chinese remainder theorem joins them.
-Cost: O(nodes * most), about 1 ns a coefficient, and 8 bytes each.
+Cost: about 120 ns a node at 30 levels, whether for 5 or for all distances; 8 bytes a coefficient. At 784 levels and
+all distances, some 26 primes make it .1 ms a node.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def profile(diagram: FlatDiagram, x: ArrayLike, most: int | None = None) -> list
     Raises:
         UsageError: if ``most`` is negative or the instance does not fit.
 
-    Complexity: O(nodes * most) edges that skip nothing; an edge over s levels costs ``min(s, most)`` times that.
+    Complexity: O(nodes * most) where edges skip nothing; an edge over s levels costs ``min(s, most)`` times as much.
 
     >>> at_least_one_of_two = FlatDiagram([2, 2, 1, 0], [0, 1, 0, 2], [0, 1, 1, 1], [3], 2)
     >>> profile(at_least_one_of_two, [0, 0])

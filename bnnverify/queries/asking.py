@@ -113,16 +113,21 @@ def witness_among(question: Question, residual: Residual, candidates: Iterable[t
         labels = execute.classify_bits(question.network, bits, question.order)
         hits = np.flatnonzero(np.isin(labels, question.wanted))
         if hits.size:
-            return _replayed(question, bits[hits[0]])
+            return replayed(question, bits[hits[0]])
     raise ReplayError("an engine reported a counterexample, but none of its candidates replays; please report this")
 
 
 def witness_of(question: Question, flips: tuple[int, ...]) -> Witness:
     """The input that flips these positions of the region's free bits, as a replayed witness."""
-    return _replayed(question, execute.flipped(question.region, [flips])[0])
+    return replayed(question, execute.flipped(question.region, [flips])[0])
 
 
-def _replayed(question: Question, bits: NDArray[np.int8]) -> Witness:
+def replayed(question: Question, bits: NDArray[np.int8]) -> Witness:
+    """The input with these bits that is nearest to the instance, executed.
+
+    Raises:
+        ReplayError: if its class is not wanted: whoever found it was wrong.
+    """
     layer = question.network.input
     assert isinstance(layer, BitInput | ThresholdInput)
     flips = np.flatnonzero(layer.to_bits(question.instance) != bits)

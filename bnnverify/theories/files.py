@@ -19,6 +19,7 @@ kind is ``one_hot`` or ``thermometer`` with ``bits``, or ``cardinality`` with ``
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,19 @@ def load_features(path: Path | str) -> FeatureGroups:
 
 
 def save_features(features: FeatureGroups, path: Path | str) -> None:
-    """Write what :func:`load_features` reads."""
-    Path(path).write_text(json.dumps(to_dict(features), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write what :func:`load_features` reads, whole or not at all.
+
+    Raises:
+        UsageError: if the file cannot be written; nothing is left behind.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(json.dumps(to_dict(features), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def to_dict(features: FeatureGroups) -> dict[str, Any]:
