@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from bnnverify.network import Output as Output
     from bnnverify.network import QuantizedInput as QuantizedInput
     from bnnverify.network import ThresholdInput as ThresholdInput
+    from bnnverify.queries.compare import compare as compare
     from bnnverify.queries.compile import compile as compile
     from bnnverify.queries.count import count as count
+    from bnnverify.queries.explain import explain as explain
     from bnnverify.queries.profile import profile as profile
     from bnnverify.queries.radius import radius as radius
     from bnnverify.queries.results import Ties as Ties
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
     from bnnverify.regions import FreeBits as FreeBits
     from bnnverify.regions import HammingBall as HammingBall
     from bnnverify.regions import PixelBox as PixelBox
+    from bnnverify.theories import Feature as Feature
+    from bnnverify.theories import FeatureGroups as FeatureGroups
+    from bnnverify.theories import OneHot as OneHot
+    from bnnverify.theories import Theory as Theory
+    from bnnverify.theories import Thermometer as Thermometer
+    from bnnverify.weightflips import WeightBit as WeightBit
+    from bnnverify.weightflips import flip_weights as flip_weights
 
 _HOMES = {
     "bnnverify.formats": ("load", "save"),
@@ -48,13 +57,17 @@ _HOMES = {
         "QuantizedInput",
         "ThresholdInput",
     ),
+    "bnnverify.queries.compare": ("compare",),
     "bnnverify.queries.compile": ("compile",),
     "bnnverify.queries.count": ("count",),
+    "bnnverify.queries.explain": ("explain",),
     "bnnverify.queries.profile": ("profile",),
     "bnnverify.queries.radius": ("radius",),
     "bnnverify.queries.results": ("Ties", "Verdict"),
     "bnnverify.queries.robustness": ("robustness",),
     "bnnverify.regions": ("CostBall", "FreeBits", "HammingBall", "PixelBox"),
+    "bnnverify.theories": ("FeatureGroups", "Feature", "OneHot", "Theory", "Thermometer"),
+    "bnnverify.weightflips": ("WeightBit", "flip_weights"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

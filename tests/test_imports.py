@@ -118,7 +118,7 @@ ROOMS = [
     {"errors", "verdict"},
     {"bits", "limits", "residues"},
     {"network"},
-    {"scores", "folding", "regions", "theories"},
+    {"scores", "folding", "regions", "weightflips", "theories"},
     {"inference"},
     {"formats"},
     {"data", "summary"},

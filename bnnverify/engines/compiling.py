@@ -51,7 +51,7 @@ def compile_residual(
     *,
     theory: Theory | None = None,
     road: str = "auto",
-    order: str | None = None,
+    order: str | NDArray[np.int64] | None = None,
     node_limit: int | None = None,
 ) -> Compilation:
     """Compile a residual network.
@@ -59,8 +59,8 @@ def compile_residual(
     Args:
         theory: which inputs are valid; the others are false in every root. By default all are valid.
         road: ``auto``, ``table``, ``layered`` or ``relational``.
-        order: a name in :data:`bnnverify.engines.ordering.ORDERS`; by default the one that measured best, and
-            ``natural`` under a theory, whose groups of bits mostly stand side by side.
+        order: a name in :data:`bnnverify.engines.ordering.ORDERS`, or ``(m,)`` the item at each level; by default
+            the order that measured best, and ``natural`` under a theory, whose bits mostly stand side by side.
         node_limit: most nodes, or states on the way to them.
 
     Raises:
@@ -68,15 +68,22 @@ def compile_residual(
         UnsupportedError: if the road cannot take so many free bits.
         TooManyNodesError: past the limit.
     """
-    if order is not None and order not in ORDERS:
-        raise UsageError(f"order {order!r}: expected {', '.join(ORDERS)}")
     if road not in ("auto", *_ROADS):
         raise UsageError(f"road {road!r}: expected auto, {', '.join(_ROADS)}")
-    named = ORDERS[order] if order is not None else best_order if theory is None else ORDERS["natural"]
-    levels = named(residual)
+    levels = _levels(residual, order, theory)
     limit = NODE_LIMIT if node_limit is None else node_limit
     problem = _Problem(residual, levels, None if theory is None else _valid(residual, levels, theory, limit))
     return _by_cost(problem, limit) if road == "auto" else _by(road, problem, limit)
+
+
+def _levels(residual: Residual, order: str | NDArray[np.int64] | None, theory: Theory | None) -> NDArray[np.int64]:
+    if isinstance(order, np.ndarray):
+        return order
+    if order is None:
+        return best_order(residual) if theory is None else ORDERS["natural"](residual)
+    if order not in ORDERS:
+        raise UsageError(f"order {order!r}: expected {', '.join(ORDERS)}")
+    return ORDERS[order](residual)
 
 
 def predicted_states(residual: Residual) -> float:

@@ -6,7 +6,7 @@ executed on the bitwise inference engine before it leaves this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -128,14 +128,19 @@ def replayed(question: Question, bits: NDArray[np.int8]) -> Witness:
     Raises:
         ReplayError: if its class is not wanted: whoever found it was wrong.
     """
-    layer = question.network.input
+    witness = executed(question.network, question.instance, bits, question.order)
+    if witness.label not in question.wanted:
+        raise ReplayError(f"a counterexample of class {witness.label} does not replay; please report this")
+    return witness
+
+
+def executed(network: Network, instance: NDArray[Any], bits: NDArray[np.int8], order: Sequence[int]) -> Witness:
+    """The input with these bits that is nearest to the instance, with the class that the bit engine gives it."""
+    layer = network.input
     assert isinstance(layer, BitInput | ThresholdInput)
-    flips = np.flatnonzero(layer.to_bits(question.instance) != bits)
-    found = bits if isinstance(layer, BitInput) else layer.realize(question.instance, flips)
-    label = replay(question.network, found, question.order)
-    if label not in question.wanted:
-        raise ReplayError(f"a counterexample of class {label} does not replay; please report this")
-    return Witness(found, tuple(flips.tolist()), label, flips.size)
+    flips = np.flatnonzero(layer.to_bits(instance) != bits)
+    found = bits if isinstance(layer, BitInput) else layer.realize(instance, flips)
+    return Witness(found, tuple(flips.tolist()), replay(network, found, order), flips.size)
 
 
 def in_region_units(question: Question, region: Region, witness: Witness) -> Witness:

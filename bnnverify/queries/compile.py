@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from time import perf_counter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bnnverify.engines.compiling import compile_residual
+from bnnverify.engines.residual import Residual
 from bnnverify.network import Network
 from bnnverify.queries.asking import Question, ask, instance_of
 from bnnverify.queries.diagram import Diagram
@@ -53,20 +57,27 @@ def compile_question(
     ties: Ties,
     road: str = "auto",
     order: str | None = None,
+    inputs: NDArray[np.int64] | None = None,
     node_limit: int | None = None,
 ) -> Diagram:
-    """The diagram of a question's network on its region; arguments and errors as :func:`compile`."""
+    """The diagram of a question's network on its region; arguments and errors as :func:`compile`.
+
+    Args:
+        inputs: the free input bit at each level, in place of an order by name.
+    """
     if theory is not None:
         theory.require_inputs(question.network.n_inputs)
     start = perf_counter()
     residual = question.restricted()
-    compiled = compile_residual(residual, theory=theory, road=road, order=order, node_limit=node_limit)
+    levels = order if inputs is None else _items_at(residual, inputs)
+    compiled = compile_residual(residual, theory=theory, road=road, order=levels, node_limit=node_limit)
     return Diagram(
         network=question.network,
         instance=question.instance,
         region=question.region,
         theory=theory,
         ties=ties,
+        order=question.order,
         label=question.label,
         classes=tuple(residual.classes.tolist()),
         flat=compiled.diagram,
@@ -74,3 +85,11 @@ def compile_question(
         reason=compiled.remark,
         seconds=perf_counter() - start,
     )
+
+
+def _items_at(residual: Residual, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The item that each of these input bits is."""
+    item_of = np.empty(residual.region.center.size, dtype=np.int64)
+    item_of[residual.region.free[residual.items]] = np.arange(residual.items.size)
+    items: NDArray[np.int64] = item_of[inputs]
+    return items

@@ -51,6 +51,7 @@ class Diagram:
         region: the inputs that the diagram speaks of.
         theory: which of them are valid, or None for all.
         ties: the rule for equal scores; VIOLATE is meant for the centre's class.
+        order: classes in the order in which they win ties.
         label: class of the centre.
         classes: the class of each root.
         flat: the arrays; outside the region and the theory every root is false.
@@ -63,6 +64,7 @@ class Diagram:
     region: BitRegion
     theory: Theory | None
     ties: Ties
+    order: tuple[int, ...]
     label: int
     classes: tuple[int, ...]
     flat: FlatDiagram

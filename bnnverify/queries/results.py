@@ -170,3 +170,93 @@ class RadiusResult(Answer):
         witness = None if self.witness is None else self.witness.to_dict()
         found = {"norm": self.norm, "value": self.value, "lower": self.lower, "exhausted": self.exhausted}
         return {**super().to_dict(), **found, "witness": witness}
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ExplainResult(Answer):
+    """Which features decide, as the kind of explanation that was asked for says it.
+
+    Args:
+        explanation: the kind, such as ``axp``.
+        features: the set of features: those of one explanation, or all that are necessary, relevant or essential;
+            None where no explanation exists, or none is known.
+        names: their names.
+        minimal, minimum: whether it is proved that no proper subset, and no smaller set, does.
+        lower: every explanation of the kind has at least so many features.
+        undecided: features left open by a limit.
+        values: one number a feature, for ``shapley`` and ``banzhaf``.
+        literals: value of each essential input.
+        sets: the explanations of ``all-axp`` or ``all-cxp``, as far as they were listed, smallest first.
+        total: how many there are, exactly; None where the list was cut before that was known.
+        witness: the changed input of a contrastive explanation, executed.
+        calls: how many questions it took.
+    """
+
+    explanation: str
+    features: tuple[int, ...] | None = None
+    names: tuple[str, ...] | None = None
+    minimal: bool = False
+    minimum: bool = False
+    lower: int = 0
+    undecided: tuple[int, ...] = ()
+    values: tuple[float, ...] | None = None
+    literals: dict[int, int] | None = None
+    sets: tuple[tuple[int, ...], ...] | None = None
+    total: int | None = None
+    witness: Witness | None = None
+    calls: int = 0
+
+    @property
+    def size(self) -> int | None:
+        """Number of features; an upper bound of the least."""
+        return None if self.features is None else len(self.features)
+
+    def to_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            **super().to_dict(),
+            "explanation": self.explanation,
+            "features": None if self.features is None else list(self.features),
+            "names": None if self.names is None else list(self.names),
+            "size": self.size,
+            "minimal": self.minimal,
+            "minimum": self.minimum,
+            "lower": self.lower,
+            "upper": self.size,
+            "undecided": list(self.undecided),
+            "oracle_calls": self.calls,
+        }
+        if self.values is not None:
+            found["values"] = list(self.values)
+        if self.literals is not None:
+            found["literals"] = {str(i): v for i, v in self.literals.items()}
+        if self.sets is not None:
+            found |= {"sets": [list(s) for s in self.sets], "total": None if self.total is None else str(self.total)}
+        return {**found, "witness": None if self.witness is None else self.witness.to_dict()}
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CompareResult(Answer):
+    """Where two networks agree on a region: HOLDS if everywhere, or VIOLATED with an input on which they differ.
+
+    Args:
+        other: name of the second network.
+        pairs: exact number of inputs to which the first network gives one class and the second the other.
+        witness: the nearest input to the centre on which they differ, executed on both; its class is the first's.
+        other_label: the second network's class of the witness.
+    """
+
+    other: str
+    pairs: dict[tuple[int, int], int] = field(default_factory=dict)
+    witness: Witness | None = None
+    other_label: int | None = None
+
+    @property
+    def disagreements(self) -> int:
+        """Exact number of inputs on which the networks differ."""
+        return sum(n for (a, b), n in self.pairs.items() if a != b)
+
+    def to_dict(self) -> dict[str, Any]:
+        witness = None if self.witness is None else {**self.witness.to_dict(), "other_class": self.other_label}
+        pairs = [{"first": a, "second": b, "inputs": str(n)} for (a, b), n in sorted(self.pairs.items())]
+        found = {"other": self.other, "disagreements": str(self.disagreements), "pairs": pairs}
+        return {**super().to_dict(), **found, "witness": witness}
