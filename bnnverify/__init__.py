@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bnnverify.network import QuantizedInput as QuantizedInput
     from bnnverify.network import ThresholdInput as ThresholdInput
     from bnnverify.queries.compare import compare as compare
+    from bnnverify.queries.compare import criticality as criticality
     from bnnverify.queries.compile import compile as compile
     from bnnverify.queries.count import count as count
     from bnnverify.queries.explain import explain as explain
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from bnnverify.theories import Thermometer as Thermometer
     from bnnverify.weightflips import WeightBit as WeightBit
     from bnnverify.weightflips import flip_weights as flip_weights
+    from bnnverify.weightflips import weight_bits as weight_bits
 
 _HOMES = {
     "bnnverify.formats": ("load", "save"),
@@ -57,7 +59,7 @@ _HOMES = {
         "QuantizedInput",
         "ThresholdInput",
     ),
-    "bnnverify.queries.compare": ("compare",),
+    "bnnverify.queries.compare": ("compare", "criticality"),
     "bnnverify.queries.compile": ("compile",),
     "bnnverify.queries.count": ("count",),
     "bnnverify.queries.explain": ("explain",),
@@ -67,7 +69,7 @@ _HOMES = {
     "bnnverify.queries.robustness": ("robustness",),
     "bnnverify.regions": ("CostBall", "FreeBits", "HammingBall", "PixelBox"),
     "bnnverify.theories": ("FeatureGroups", "Feature", "OneHot", "Theory", "Thermometer"),
-    "bnnverify.weightflips": ("WeightBit", "flip_weights"),
+    "bnnverify.weightflips": ("WeightBit", "flip_weights", "weight_bits"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -93,3 +93,11 @@ def test_flipping_the_weights_twice_gives_the_network_back():
             bits = weight_bits(network, block)
             twice = bv.flip_weights(bv.flip_weights(network, bits), bits)
             assert twice.fingerprint == network.fingerprint
+
+
+def test_the_criticality_of_a_weight_is_the_number_of_inputs_it_changes():
+    network = random_network(np.random.default_rng(5), 8)
+    region = bv.FreeBits(np.ones(network.n_inputs), range(network.n_inputs))
+    bits = bv.weight_bits(network, len(network.blocks))
+    for bit, n in bv.criticality(network, bits, region):
+        assert n == bv.compare(network, bv.flip_weights(network, [bit]), region).disagreements

@@ -8,10 +8,12 @@ need. :func:`bnnverify.weightflips.flip_weights` makes the faulty twin of a netw
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnnverify.diagram.apply import AND, combine
 from bnnverify.diagram.count import counts
@@ -24,8 +26,9 @@ from bnnverify.queries.compile import compile_question
 from bnnverify.queries.diagram import Diagram
 from bnnverify.queries.limited import run_watched, solved_fields
 from bnnverify.queries.results import CompareResult, Ties, Verdict, Witness
-from bnnverify.regions import Region, whole_space
+from bnnverify.regions import BitRegion, Region, whole_space
 from bnnverify.theories import Theory
+from bnnverify.weightflips import WeightBit, flip_weights
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,59 @@ def compare(
         witness=None if done is None else done.witness,
         other_label=None if done is None else done.other_label,
     )
+
+
+def criticality(
+    network: Network,
+    bits: Iterable[WeightBit],
+    region: Region | None = None,
+    *,
+    theory: Theory | None = None,
+    ties: Ties = Ties.LOWEST,
+    node_limit: int | None = None,
+) -> Iterator[tuple[WeightBit, int]]:
+    """For each weight the exact number of inputs whose class changes when that weight alone is flipped.
+
+    The network is compiled once; each weight costs one more compilation and one conjunction.
+
+    Args:
+        bits: for example ``weight_bits(network, len(network.blocks))``, all weights of the output layer.
+
+    Other arguments and errors are those of :func:`compare`, but limits on time.
+
+    >>> import bnnverify as bv
+    >>> net = bv.Network([bv.Block([[1, 1, 1]], [0])], bv.Output([[1], [-1]]))
+    >>> [(str(bit), n) for bit, n in bv.criticality(net, [bv.WeightBit(0, 0, 0), bv.WeightBit(1, 0, 0)])]
+    [('0:0:0', 4), ('1:0:0', 4)]
+    """
+    around = whole_space(network) if region is None else region
+    members = around.on(network)
+    first = _compiled(network, around, members, theory, ties, None, node_limit)
+    for bit in bits:
+        twin = flip_weights(network, [bit])
+        second = _compiled(twin, around, members, theory, ties, first.inputs, node_limit)
+        pairs = _differing(first, second)
+        crossed = combine(first.flat, second.flat, pairs, AND, node_limit=node_limit)
+        yield bit, sum(counts(crossed))
+
+
+def _compiled(
+    network: Network,
+    around: Region,
+    members: BitRegion,
+    theory: Theory | None,
+    ties: Ties,
+    inputs: NDArray[np.int64] | None,
+    node_limit: int | None,
+) -> Diagram:
+    question = ask(network, instance_of(network, around), members, ties, None)
+    return compile_question(question, theory=theory, ties=ties, inputs=inputs, node_limit=node_limit)
+
+
+def _differing(first: Diagram, second: Diagram) -> list[tuple[int, int]]:
+    """The pairs of roots of unlike classes."""
+    both = product(enumerate(first.classes), enumerate(second.classes))
+    return [(i, j) for (i, a), (j, b) in both if a != b]
 
 
 def _require_same_inputs(network: Network, other: Network) -> None:
