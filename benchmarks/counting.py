@@ -1,6 +1,6 @@
 """How fast exact counting is, against numpy and against published engines: ``python -m benchmarks.counting``.
 
-Four tables: both engines against brute force in numpy (contenders take turns, medians); the published
+Four tables: the exact engines against brute force in numpy (contenders take turns, medians); the published
 questions of other tools, with the seconds that their better engine took on this class of machine; whole
 processes, start-up included; and where the time of a visit goes, against the least it could take. One thread.
 """
@@ -25,7 +25,7 @@ from benchmarks import numpy_count, peers, visits
 from benchmarks.timing import medians, seconds_of
 from bnnverify.regions import Region
 
-ENGINES = ("enumerate", "pushforward")
+ENGINES = ("enumerate", "pushforward", "bdd")
 PROCESSES = (("mnist_bnn_1_blk_784_100_10", 3), ("mnist_bnn_4_blk_784_50_50_50_50_10", 5))
 LONG = 1.0
 
@@ -58,7 +58,7 @@ def able(contenders: dict[str, Contender]) -> dict[str, Contender]:
 def print_against_numpy(rounds: int) -> None:
     """2^20 free bits and a ball of radius 4 on 100 inputs."""
     print(f"{'question':42}{'inputs':>10}{'integers':>10}{'BLAS':>8}{'by flips':>9}", end="")
-    print(f"{'enumerate':>11}{'x int':>7}{'x BLAS':>7}{'pushforward':>13}{'x int':>7}{'x BLAS':>7}")
+    print("".join(f"{engine:>11}{'x int':>7}{'x BLAS':>7}" for engine in ENGINES))
     for label, case, region in visits.questions():
         print(_against_numpy(label, case, region, rounds), flush=True)
 
@@ -94,7 +94,7 @@ def print_published(rounds: int, every: bool) -> None:
     if not peers.available():
         print("no peer networks found; set BNNVERIFY_PEERS")
         return
-    print(f"{'question':68}{'inputs':>13}{'peer':>10}{'enumerate':>18}{'pushforward':>20}")
+    print(f"{'question':68}{'inputs':>13}{'peer':>10}" + "".join(f"{engine:>19}" for engine in ENGINES))
     ratios: dict[str, list[float]] = {name: [] for name in (*ENGINES, "the better")}
     for row in peers.published():
         found = _seconds_on(row, rounds)

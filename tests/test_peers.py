@@ -14,7 +14,11 @@ from tests.oracle import class_of
 from tests.paths import DATA, PEERS, needs_data, needs_peers
 
 BDD4BNN = PEERS / "bdd4bnn"
-HEAVY = ("enumerate", "mnist_bnn_1_blk_64_10_10", {"hamming": 6})
+HEAVY = (
+    ("enumerate", "mnist_bnn_1_blk_64_10_10", {"hamming": 6}),
+    ("bdd", "mnist_bnn_1_blk_100_50_10", {"hamming": 4}),
+    ("bdd", "mnist_bnn_2_blk_100_50_20_10", {"hamming": 4}),
+)
 MNIST784_OPTIMA = {"l0": 4, "l1": 5, "l2": 5, "linf": 1}
 
 
@@ -46,10 +50,10 @@ def name_of(row):
 
 
 def every_row():
-    """(engine, row) pairs; the one that takes seconds is marked slow."""
+    """(engine, row) pairs; those that take seconds are marked slow."""
     for row in published() or [None]:
         for engine in ENGINES:
-            heavy = row is not None and (engine, row["model"], row["region"]) == HEAVY
+            heavy = row is not None and (engine, row["model"], row["region"]) in HEAVY
             name = engine if row is None else f"{engine}-{name_of(row)}"
             yield pytest.param(engine, row, id=name, marks=[pytest.mark.slow] if heavy else [])
 
@@ -75,10 +79,10 @@ def test_the_verdict_of_a_published_region_follows_from_its_counts(row):
 
 @needs_peers
 @pytest.mark.slow
-def test_both_engines_count_a_whole_space_of_2_to_the_25_alike():
+def test_all_engines_count_a_whole_space_of_2_to_the_25_alike():
     network = model("mnist_bnn_3_blk_25_25_25_20_10")
-    first, second = (bv.count(network, engine=engine).counts for engine in ENGINES)
-    assert first == second
+    first, second, third = (bv.count(network, engine=engine).counts for engine in ENGINES)
+    assert first == second == third
     assert sum(first.values()) == 2**25
 
 
@@ -114,7 +118,7 @@ def test_the_engines_agree_on_npaq_networks(name):
         free = rng.choice(network.n_inputs, 16, replace=False).tolist()
         for region in (bv.HammingBall(center, 2), bv.FreeBits(center, free)):
             by_distance = [bv.profile(network, region, engine=engine).profile for engine in ENGINES]
-            assert by_distance[0] == by_distance[1]
+            assert by_distance[0] == by_distance[1] == by_distance[2]
             assert bv.count(network, region, check=True, engine="pushforward").checked_by == "execute"
 
 
@@ -132,8 +136,8 @@ def test_mnist784_has_its_published_accuracy():
 
 
 @needs_peers
-@pytest.mark.parametrize("engine", ["auto", "enumerate"])
 @pytest.mark.parametrize("norm", MNIST784_OPTIMA)
+@pytest.mark.parametrize("engine", ["auto", pytest.param("enumerate", marks=pytest.mark.slow)])
 def test_the_least_perturbations_of_image_7_are_the_published_optima(norm, engine):
     pytest.importorskip("PIL")
     network = mnist784()
