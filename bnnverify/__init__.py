@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from bnnverify.queries.compile import compile as compile
     from bnnverify.queries.count import count as count
     from bnnverify.queries.explain import explain as explain
+    from bnnverify.queries.fairness import fairness as fairness
     from bnnverify.queries.profile import profile as profile
     from bnnverify.queries.radius import radius as radius
     from bnnverify.queries.results import Ties as Ties
     from bnnverify.queries.results import Verdict as Verdict
     from bnnverify.queries.robustness import robustness as robustness
+    from bnnverify.queries.trojan import trojan as trojan
     from bnnverify.regions import CostBall as CostBall
     from bnnverify.regions import FreeBits as FreeBits
     from bnnverify.regions import HammingBall as HammingBall
@@ -63,10 +65,12 @@ _HOMES = {
     "bnnverify.queries.compile": ("compile",),
     "bnnverify.queries.count": ("count",),
     "bnnverify.queries.explain": ("explain",),
+    "bnnverify.queries.fairness": ("fairness",),
     "bnnverify.queries.profile": ("profile",),
     "bnnverify.queries.radius": ("radius",),
     "bnnverify.queries.results": ("Ties", "Verdict"),
     "bnnverify.queries.robustness": ("robustness",),
+    "bnnverify.queries.trojan": ("trojan",),
     "bnnverify.regions": ("CostBall", "FreeBits", "HammingBall", "PixelBox"),
     "bnnverify.theories": ("FeatureGroups", "Feature", "OneHot", "Theory", "Thermometer"),
     "bnnverify.weightflips": ("WeightBit", "flip_weights", "weight_bits"),

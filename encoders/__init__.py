@@ -1,4 +1,4 @@
-"""Cardinality constraints to BDD, to CNF, to pseudo-Boolean: arrives with the decision diagrams.
+"""Cardinality constraints and their decision diagrams, through interchangeable packages.
 
 This package knows nothing of networks and imports nothing of ``bnnverify``.
 """

@@ -35,15 +35,16 @@ def test_the_cheapest_flips_reach_a_root_and_nothing_cheaper_does():
             assert costs[tuple(int(bit) ^ (i in found[1]) for i, bit in enumerate(x))] == least
 
 
-def test_the_pass_is_its_plain_twin():
+@pytest.mark.parametrize(("far", "cost"), [(FAR, np.int32), (1 << 62, np.int64)])
+def test_the_pass_is_its_plain_twin_in_both_widths(far, cost):
     for rng, n, _, diagram in worlds(50, 1):
         x = rng.integers(0, 2, n).astype(np.uint8)
-        weights = np.where(rng.random(n) < 0.4, FAR, rng.integers(0, 4, n)).astype(np.int32)
-        least = [FAR, 0]
+        weights = np.where(rng.random(n) < 0.4, far - 1, rng.integers(0, 4, n)).astype(cost)
+        least = [far, 0]
         for level, low, high in list(zip(diagram.level, diagram.low, diagram.high, strict=True))[2:]:
             agreeing, other = (high, low) if x[level] else (low, high)
-            least.append(min(least[agreeing], least[other] + int(weights[level]), FAR))
-        assert least_costs(diagram, x, weights).tolist() == least
+            least.append(min(least[agreeing], least[other] + int(weights[level]), far))
+        assert least_costs(diagram, x, weights, far=far).tolist() == least
 
 
 def essential_by_tables(tables, n):

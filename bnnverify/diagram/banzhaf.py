@@ -26,6 +26,7 @@ def banzhaf(
     *,
     p: Chances | None = None,
     features: Sequence[ArrayLike] | None = None,
+    valid: Chances | None = None,
     exact: bool = False,
 ) -> Numbers:
     """Banzhaf values of an instance: a feature's mean gain over all sets of other features.
@@ -38,6 +39,6 @@ def banzhaf(
     >>> banzhaf(both_of_two, [0], [1, 1])
     [0.375, 0.375]
     """
-    played = game(diagram, roots, x, p=p, features=features, exact=exact)
+    played = game(diagram, roots, x, p=p, features=features, valid=valid, exact=exact)
     half = np.array([Fraction(1, 2)], dtype=object) if exact else np.array([0.5])
     return plain(played.gains(half)[:, 0])

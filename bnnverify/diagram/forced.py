@@ -5,10 +5,12 @@ instance is free, one that flips a variable costs its weight, and a variable tha
 such edge. A skipped variable keeps the instance's value. If the cost at the roots is finite, one walk down
 reads off which variables a cheapest witness flips; if it is not, the other variables *force* the answer.
 
-Cost: O(nodes), some 6 ns a node where children lie far apart; the walk O(levels).
+Cost: O(nodes), 3 ns a node in the cache, 10 where children lie far apart among a million; the walk O(levels).
 """
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from bnnverify.diagram.flat import FALSE, TRUE, FlatDiagram
 
 FAR = 1 << 29
+
+Cost = TypeVar("Cost", np.int32, np.int64)
 
 
 def cheapest_flips(
@@ -47,20 +51,27 @@ def cheapest_flips(
     return int(least[start]), _flips_below(diagram, x, weights, least, start)
 
 
-def least_costs(diagram: FlatDiagram, x: NDArray[np.uint8], weights: NDArray[np.int32]) -> NDArray[np.int32]:
-    """``(nodes,)``: the least cost of reaching true from each node, ``FAR`` where it cannot be reached."""
-    least = np.empty(diagram.n_nodes, dtype=np.int32)
-    _least_costs(diagram.level, diagram.low, diagram.high, x.astype(np.uint8), weights.astype(np.int32), least)
+def least_costs(diagram: FlatDiagram, x: NDArray[np.uint8], weights: NDArray[Cost], *, far: int = FAR) -> NDArray[Cost]:
+    """``(nodes,)``: the least cost of reaching true from each node, ``far`` where it cannot be reached.
+
+    Args:
+        x: ``(n_levels,)`` 0/1, the instance.
+        weights: ``(n_levels,)`` int32 or int64 from 0 to ``far``, the cost of each flip; costs come in the same type.
+        far: stands for infinity; ``far`` plus any weight fits the type.
+    """
+    least = np.empty(diagram.n_nodes, dtype=weights.dtype)
+    infinity = weights.dtype.type(far)
+    _least_costs(diagram.level, diagram.low, diagram.high, x.astype(np.uint8), weights, infinity, least)
     return least
 
 
 @njit(cache=True, nogil=True)
-def _least_costs(level, low, high, x, weights, least):  # type: ignore[no-untyped-def]
-    least[FALSE], least[TRUE] = FAR, 0
+def _least_costs(level, low, high, x, weights, far, least):  # type: ignore[no-untyped-def]
+    least[FALSE], least[TRUE] = far, 0
     for node in range(2, level.size):
         at = level[node]
         agreeing, flipped = (high[node], low[node]) if x[at] else (low[node], high[node])
-        least[node] = min(least[agreeing], least[flipped] + weights[at], FAR)
+        least[node] = min(least[agreeing], least[flipped] + weights[at], far)
 
 
 def _flips_below(

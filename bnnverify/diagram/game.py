@@ -9,6 +9,12 @@ adjacent levels gets a selector, which is 1 with probability q. Features that in
 conditioned upon: a pass for each set of them that joins. Cost: one or two passes over the diagram a point,
 times 2^k for k features of scattered levels.
 
+Bits that encode one value are not independent. But if f is false at invalid codes, a feature that does not join
+has a valid code once its worth is multiplied by s, one over the chance that its bits are valid. Its selector
+then weighs q against (1 - q) s. These add up to z = q + (1 - q) s, not to 1, so the passes use q / z, and
+all z multiply the outcome: with worth W and derivative D there, the gain is D s / z + W (1 - s), times the z of
+the others.
+
 Reference: Owen, "Multilinear extensions of games", 1972.
 """
 
@@ -25,13 +31,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bnnverify.diagram.flat import FlatDiagram
-from bnnverify.diagram.probability import Chances, column, slopes
+from bnnverify.diagram.probability import Chances, column, numbers, slopes
 from bnnverify.diagram.selectors import with_selectors
 from bnnverify.diagram.walks import instance, occurring, root_nodes
 from bnnverify.errors import UnsupportedError, UsageError
 
 MOST_SCATTERED = 12
 VALUES_AT_ONCE = 1 << 22
+LEAST_SHARE = 1e-290
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +49,7 @@ class Game:
         diagram: all roots are meant; with a selector before each feature of several adjacent levels.
         x, p: ``(n_levels,)`` of this diagram: the instance's bits (1 at selectors) and the probabilities of bit 1 of
             those that did not join (0 at selectors); float64 or fractions.
-        joins: ``(n_levels,)``: whether a level's bit is the instance's with probability q (selectors, single levels).
+        scale: ``(features,)``: what a feature multiplies the worth by if it does not join.
         level_of: for each feature its level in this diagram; -1 for scattered ones.
         scattered: the levels of each scattered feature, by feature.
         n_players: how many features occur at all.
@@ -51,7 +58,7 @@ class Game:
     diagram: FlatDiagram
     x: NDArray[Any]
     p: NDArray[Any]
-    joins: NDArray[np.bool_]
+    scale: NDArray[Any]
     level_of: NDArray[np.int64]
     scattered: dict[int, NDArray[np.int64]]
     n_players: int
@@ -65,24 +72,36 @@ class Game:
     def _gains(self, q: NDArray[Any]) -> NDArray[Any]:
         gains = np.zeros((self.level_of.size, q.size), dtype=q.dtype)
         alone = np.flatnonzero(self.level_of >= 0)
+        scale = self.scale[alone, None]
+        z = q + (1 - q) * scale
+        whole = np.multiply.reduce(z, axis=0, initial=1)
         for joined in product((False, True), repeat=len(self.scattered)):
-            chance = [q if joins else 1 - q for joins in joined]
-            p = self.p.copy()
-            for levels in compress(self.scattered.values(), joined):
-                p[levels] = self.x[levels]
-            worth, found = self._slopes(p, q)
-            gains[alone] += found[self.level_of[alone]] * prod(chance, start=q**0)
+            weights = [q if joins else (1 - q) * self.scale[i] for i, joins in zip(self.scattered, joined, strict=True)]
+            worth, slope = self._slopes(joined, q / z)
+            gains[alone] += prod(weights, start=whole) / z * (slope * scale / z + worth * (1 - scale))
             for i, feature in enumerate(self.scattered):
-                others = prod(chance[:i] + chance[i + 1 :], start=q**0)
-                gains[feature] += worth * others * (1 if joined[i] else -1)
+                others = prod(weights[:i] + weights[i + 1 :], start=whole)
+                gains[feature] += worth * others * (1 if joined[i] else -self.scale[feature])
         return gains
 
-    def _slopes(self, p: NDArray[Any], q: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Worth, and each level's change of it if its bit is surely the instance's rather than surely not."""
-        steps = np.where(self.joins, self.x - p, 0 * p)
-        chances = p[:, None] + steps[:, None] * q
+    def _slopes(self, joined: Sequence[bool], chance: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Worth, and its change if a feature surely has the instance's bits rather than surely not.
+
+        Args:
+            joined: which scattered features have the instance's bits.
+            chance: ``(alone, points)``: how probably each other feature has them.
+
+        Returns:
+            ``(points,)`` and ``(alone, points)``.
+        """
+        p, alone = self.p.copy(), self.level_of[self.level_of >= 0]
+        for levels in compress(self.scattered.values(), joined):
+            p[levels] = self.x[levels]
+        chances = np.repeat(p[:, None], chance.shape[1], axis=1)
+        steps = (self.x - p)[alone, None]
+        chances[alone] += steps * chance
         worth, found = slopes(self.diagram, self.diagram.roots, chances)
-        return worth, found * steps[:, None]
+        return worth, found[alone] * steps
 
 
 def game(
@@ -92,6 +111,7 @@ def game(
     *,
     p: Chances | None = None,
     features: Sequence[ArrayLike] | None = None,
+    valid: Chances | None = None,
     exact: bool = False,
 ) -> Game:
     """The game of a union of disjoint roots at an instance.
@@ -102,15 +122,17 @@ def game(
         x: ``(n_levels,)`` of 0 and 1.
         p: probability of bit 1 at each level, by default one half.
         features: the levels of each feature, disjoint; by default each level is one. Levels in none never join.
+        valid: for each feature the probability that its bits are a valid code, by default 1.
         exact: compute in fractions.
 
     Raises:
         UsageError: if an argument does not fit the diagram.
-        UnsupportedError: if more than 12 features of several levels interleave with others.
+        UnsupportedError: if more than 12 features of several levels interleave with others, or floats would underflow.
     """
     bits = instance(diagram, x)
     chances = column(diagram, [Fraction(1, 2)] * diagram.n_levels if p is None else p, exact)[:, 0]
     groups = _groups(diagram, features)
+    scale = _scales([1] * len(groups) if valid is None else list(valid), len(groups), exact)
     meant = _only(diagram, roots)
     occurs = occurring(meant)
     n_players = sum(bool(occurs[group].any()) for group in groups)
@@ -123,10 +145,17 @@ def game(
     total = diagram.n_levels + len(wide)
     wide_x, wide_p = np.ones(total, dtype=chances.dtype), np.zeros(total, dtype=chances.dtype)
     wide_x[place], wide_p[place] = bits, chances
-    joins = np.isin(np.arange(total), level_of)
     selected = with_selectors(meant, [spans[feature] for feature in wide], bits)
     moved = {feature: place[levels] for feature, levels in scattered.items()}
-    return Game(selected, wide_x, wide_p, joins, level_of, moved, n_players)
+    return Game(selected, wide_x, wide_p, scale, level_of, moved, n_players)
+
+
+def _scales(valid: Sequence[float | Fraction], n_features: int, exact: bool) -> NDArray[Any]:
+    if len(valid) != n_features or not all(0 < share <= 1 for share in valid):
+        raise UsageError(f"valid: found {len(valid)} numbers, expected {n_features} in (0, 1], one a feature")
+    if not exact and prod(map(float, valid)) < LEAST_SHARE:
+        raise UnsupportedError("valid: fewer than 1 in 1e290 inputs are valid, too few for floats; expected exact=True")
+    return np.asarray(1 / numbers(valid, exact))
 
 
 def _only(diagram: FlatDiagram, roots: Sequence[int]) -> FlatDiagram:

@@ -1,10 +1,9 @@
 """The nearest inputs of a function under any additive flip costs: a shortest path, then the next ones.
 
-One pass up finds the least cost from each node to true: a kept bit is free, a flipped one has its cost, and a
-skipped level keeps its bit. One walk down reads an input off. For the next ones, every input but the best
-leaves the best at a first level; its cheapest completion is priced in constant time, and a heap of
-these deviations gives all inputs in order, each once (skipped levels deviate as well). Cost: 5 ns a node for the pass,
-then O(n_levels * log) an input.
+One pass up (:func:`~bnnverify.diagram.forced.least_costs`) finds the least cost from each node to true. One
+walk down reads an input off. For the next ones, every input but the best leaves the best at a first level; its
+cheapest completion is priced in constant time, and a heap of these deviations gives all inputs in order, each
+once (skipped levels deviate as well). Cost: 3 to 10 ns a node for the pass, then O(n_levels * log) an input.
 
 References: Lawler, "A procedure for computing the k best solutions to discrete optimization problems", 1972.
 """
@@ -17,10 +16,10 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from bnnverify.diagram.flat import FALSE, FlatDiagram
+from bnnverify.diagram.forced import least_costs
 from bnnverify.diagram.walks import instance, root_nodes
 from bnnverify.errors import UsageError
 
@@ -59,8 +58,7 @@ def k_nearest(
     O(n_levels) for each input that was given.
     """
     bits, prices, nodes = instance(diagram, x), _prices(diagram, costs), root_nodes(diagram, roots)
-    least = np.zeros(diagram.n_nodes, dtype=np.int64)
-    _least(diagram.level, diagram.low, diagram.high, bits, prices, least)
+    least = least_costs(diagram, bits, prices, far=FAR)
     return _in_order(diagram, [int(node) for node in nodes], bits, prices.tolist(), least)
 
 
@@ -107,13 +105,3 @@ def _children(diagram: FlatDiagram, node: int, level: int, bit: Any) -> tuple[in
         return node, node
     low, high = int(diagram.low[node]), int(diagram.high[node])
     return (high, low) if bit else (low, high)
-
-
-@njit(cache=True, nogil=True)
-def _least(level, low, high, x, prices, least):  # type: ignore[no-untyped-def]
-    """Fill in the least cost from each node to true; FAR for false."""
-    least[0] = FAR
-    for node in range(2, level.size):
-        at = level[node]
-        kept, flipped = (high[node], low[node]) if x[at] else (low[node], high[node])
-        least[node] = min(least[kept], least[flipped] + prices[at])

@@ -76,10 +76,15 @@ def column(diagram: FlatDiagram, p: Chances, exact: bool | None) -> NDArray[Any]
         raise UsageError(f"{len(given)} probabilities: expected {diagram.n_levels} numbers from 0 to 1, one a level")
     if exact is None:
         exact = all(isinstance(chance, Rational) for chance in given)
+    return numbers(given, exact).reshape(-1, 1)
+
+
+def numbers(given: Sequence[Any], exact: bool) -> NDArray[Any]:
+    """Numbers as ``(given,)`` fractions, or float64."""
     if not exact:
-        return np.array(given, dtype=np.float64).reshape(-1, 1)
-    numbers = [chance.item() if isinstance(chance, np.generic) else chance for chance in given]
-    return np.array([Fraction(number) for number in numbers], dtype=object).reshape(-1, 1)
+        return np.array(given, dtype=np.float64)
+    python = [number.item() if isinstance(number, np.generic) else number for number in given]
+    return np.array([Fraction(number) for number in python], dtype=object)
 
 
 def plain(values: NDArray[Any]) -> Numbers:

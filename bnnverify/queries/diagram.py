@@ -31,10 +31,11 @@ from bnnverify.diagram.families import SetFamily
 from bnnverify.diagram.features import essential_literals
 from bnnverify.diagram.flat import FlatDiagram
 from bnnverify.diagram.primes import prime_implicants
-from bnnverify.errors import UnsupportedError, UsageError
+from bnnverify.errors import UsageError
 from bnnverify.network import BitInput, Network, ThresholdInput
 from bnnverify.queries.asking import Question, ask, replayed
 from bnnverify.queries.results import Ties, Witness
+from bnnverify.queries.shares import valid_shares
 from bnnverify.regions import BitRegion, least_perturbation_costs
 from bnnverify.theories import Theory
 
@@ -220,26 +221,34 @@ class Diagram:
         exact: bool = False,
         method: Literal["shapley", "banzhaf"] = "shapley",
     ) -> Numbers:
-        """SHAP (or Banzhaf) values of "the class is this instance's", the free bits being fair coins.
+        """SHAP (or Banzhaf) values of "the class is this instance's", compared with independent random features.
+
+        Free bits are fair coins; under a theory, all valid codes of a feature are equally likely.
 
         Args:
-            groups: the input bits of each feature; default one feature an input, fixed ones worth 0.
+            groups: the input bits of each feature, as ``FeatureGroups.groups`` has them; default one feature an input,
+                fixed ones worth 0.
             exact: fractions rather than floats.
 
         Raises:
-            UnsupportedError: if bits depend on one another, by a budget or a theory.
+            UnsupportedError: if features depend on one another, by a budget or by constraints that link them.
         """
-        if not self.is_cube:
-            raise UnsupportedError(
-                f"{method} values need independent bits: compile free bits, without a ball or a theory"
-            )
         x, roots = self.levels_of(instance), self.roots_of([self.class_of(instance)])
+        features = [[level] for level in range(self.inputs.size)] if groups is None else self.level_groups(groups)
+        occurring = [feature for feature in features if feature]
         values_of = shapley_pass.shapley if method == "shapley" else banzhaf_pass.banzhaf
-        features = None if groups is None else self.level_groups(groups)
-        if features is None:
-            return self._by_input(values_of(self.flat, roots, x, exact=exact))
-        found = iter(values_of(self.flat, roots, x, features=[f for f in features if f], exact=exact))
+        values = values_of(self.flat, roots, x, features=occurring, valid=self._shares(occurring), exact=exact)
+        if groups is None:
+            return self._by_input(values)
+        found = iter(values)
         return [next(found) if feature else 0 for feature in features]  # type: ignore[return-value]
+
+    def _shares(self, features: Sequence[Sequence[int]]) -> list[Fraction] | None:
+        """The share of each feature's codes that are valid; None if all are."""
+        if self.is_cube:
+            return None
+        n_members = sum(self.count().values())
+        return valid_shares(self.theory or Theory(), features, self.inputs, self.region.center, n_members)
 
     def _by_input(self, values: Sequence[Any], missing: Any = 0) -> list[Any]:
         """One value an input, from one a level; fixed inputs get ``missing``."""

@@ -53,8 +53,8 @@ def valid_shares(
     n_combined = prod(n_valid) << n_apart
     if n_combined != n_members:
         raise UnsupportedError(
-            f"features: their valid codes combine to {n_combined} inputs, but {n_members} are in the region and valid; "
-            "expected every constraint to speak of one feature, and no ball: name all features as groups"
+            f"features: valid codes combine to {n_combined} inputs, but {n_members} are in the region and valid; "
+            "expected independent bits or features: no ball, every constraint within one of the features named"
         )
     return [Fraction(n, 1 << len(levels)) for n, levels in zip(n_valid, groups, strict=True)]
 
