@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from bnnverify.queries.compare import criticality as criticality
     from bnnverify.queries.compile import compile as compile
     from bnnverify.queries.count import count as count
+    from bnnverify.queries.diagramfile import load_diagram as load_diagram
+    from bnnverify.queries.diagramfile import save_diagram as save_diagram
     from bnnverify.queries.explain import explain as explain
     from bnnverify.queries.fairness import fairness as fairness
     from bnnverify.queries.profile import profile as profile
@@ -64,6 +66,7 @@ _HOMES = {
     "bnnverify.queries.compare": ("compare", "criticality"),
     "bnnverify.queries.compile": ("compile",),
     "bnnverify.queries.count": ("count",),
+    "bnnverify.queries.diagramfile": ("load_diagram", "save_diagram"),
     "bnnverify.queries.explain": ("explain",),
     "bnnverify.queries.fairness": ("fairness",),
     "bnnverify.queries.profile": ("profile",),

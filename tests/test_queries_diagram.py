@@ -9,7 +9,7 @@ import pytest
 import bnnverify as bv
 from bnnverify.data.bundled import bundled_features, bundled_images, bundled_instances, bundled_network
 from bnnverify.diagram.unique import TooManyNodesError
-from bnnverify.errors import UnsupportedError, UsageError
+from bnnverify.errors import ModelFormatError, UnsupportedError, UsageError
 from bnnverify.network import ThresholdInput
 from tests.agreement import any_region
 from tests.oracle import classes_of, counted, members_of, random_network, random_pixel_network
@@ -142,3 +142,51 @@ def test_all_valid_inputs_of_the_tabular_networks_are_counted(name, counts):
     assert [diagram.class_of(row) for row in rows] == bv.predict(network, rows).tolist()
     assert isinstance(network.input, bv.BitInput)
     assert not isinstance(network.input, ThresholdInput)
+
+
+def test_a_saved_diagram_answers_as_the_one_it_was(tmp_path):
+    for number, (_, network, region, _, _, _) in enumerate(cases(30)):
+        diagram = bv.compile(network, region)
+        bv.save_diagram(diagram, tmp_path / f"{number}.npz")
+        again = bv.load_diagram(tmp_path / f"{number}.npz", network)
+        assert again.count() == diagram.count()
+        assert again.profile() == diagram.profile()
+        assert [w.flips for w in again.k_nearest()] == [w.flips for w in diagram.k_nearest()]
+
+
+def test_a_saved_theory_comes_back(tmp_path):
+    network, features = bundled_network("adult"), bundled_features("adult")
+    diagram = bv.compile(network, theory=features.theory)
+    bv.save_diagram(diagram, tmp_path / "adult.npz")
+    again = bv.load_diagram(tmp_path / "adult.npz", network)
+    assert again.theory == diagram.theory
+    assert not again.is_cube
+
+
+def test_a_diagram_of_another_network_or_a_damaged_one_is_refused(tmp_path):
+    network, other = (bv.Network([bv.Block([[1, 1, 1]], [t])], bv.Output([[1], [-1]])) for t in (0, 2))
+    path = tmp_path / "d.npz"
+    bv.save_diagram(bv.compile(network), path)
+    with pytest.raises(UsageError, match="fingerprints differ"):
+        bv.load_diagram(path, other)
+    with np.load(path) as arrays:
+        stored = dict(arrays)
+    for changed in (
+        {"compiled": np.array(b"{}")},
+        {"compiled": np.array(b"\xff")},
+        {"inputs": np.array([0, 1, 9])},
+        {"center": np.array([1.0, 1.0, 1.0])},
+        {"level": stored["level"][::-1]},
+    ):
+        np.savez(path, **(stored | changed))
+        with pytest.raises(ModelFormatError, match=r"d\.npz: "):
+            bv.load_diagram(path, network)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelFormatError, match=r"d\.npz: "):
+        bv.load_diagram(path, network)
+
+
+def test_a_diagram_as_a_graph_names_inputs_and_classes():
+    diagram = bv.compile(bv.Network([bv.Block([[1, 1, 1]], [0])], bv.Output([[1], [-1]])))
+    assert diagram.to_networkx().number_of_nodes() == diagram.n_nodes
+    assert 'label="class 1"' in diagram.to_dot()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,7 @@ from bnnverify.diagram import shapley as shapley_pass
 from bnnverify.diagram import stream as stream_pass
 from bnnverify.diagram.count import counts
 from bnnverify.diagram.diversity import diverse
+from bnnverify.diagram.export import to_dot, to_networkx
 from bnnverify.diagram.families import SetFamily
 from bnnverify.diagram.features import essential_literals
 from bnnverify.diagram.flat import FlatDiagram
@@ -38,6 +39,9 @@ from bnnverify.queries.results import Ties, Witness
 from bnnverify.queries.shares import valid_shares
 from bnnverify.regions import BitRegion, least_perturbation_costs
 from bnnverify.theories import Theory
+
+if TYPE_CHECKING:
+    import networkx
 
 Numbers = list[Fraction] | list[float]
 
@@ -286,6 +290,15 @@ class Diagram:
         return prime_implicants(
             self.flat, self.roots_of([self.label if label is None else label]), node_limit=node_limit
         )
+
+    def to_networkx(self) -> networkx.DiGraph[int]:
+        """The diagram as a graph; see :func:`bnnverify.diagram.export.to_networkx`."""
+        return to_networkx(self.flat, [f"x{i}" for i in self.inputs])
+
+    def to_dot(self) -> str:
+        """The diagram in Graphviz's language; see :func:`bnnverify.diagram.export.to_dot`."""
+        names = [f"class {c}" for c in self.classes]
+        return to_dot(self.flat, [f"x{i}" for i in self.inputs], root_names=names)
 
     def __repr__(self) -> str:
         return (
