@@ -165,6 +165,8 @@ class Hesitant:
     def nearest(self):
         return None
 
+    sufficient = necessary = nearest
+
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_what_an_undecided_oracle_leaves_is_still_right_and_says_what_is_open(share):

@@ -4,7 +4,7 @@ A reduced diagram has a path to true below every node but false. So a variable c
 some edge below the root says so and does not end in false, or where some edge that does not end in false skips the
 variable.
 
-Cost: O(nodes), in numpy.
+Cost: O(nodes), some nanoseconds each.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from bnnverify.diagram.flat import FALSE, TRUE, FlatDiagram
@@ -25,27 +26,31 @@ def possible_values(diagram: FlatDiagram, roots: Sequence[int]) -> NDArray[np.bo
     >>> possible_values(both, [0]).tolist()
     [[False, True], [False, True]]
     """
-    below = diagram.with_roots(roots)
-    inner = slice(TRUE + 1, None)
-    levels = below.level[inner]
+    nodes = diagram.roots[list(roots)]
     possible = np.zeros((diagram.n_levels, 2), dtype=np.bool_)
-    for value, children in enumerate((below.low[inner], below.high[inner])):
-        possible[levels[children != FALSE], value] = True
-    skipped = _skipped(
-        np.concatenate([np.full(below.roots.size, -1), levels, levels]),
-        np.concatenate([below.roots, below.low[inner], below.high[inner]]),
-        below,
-    )
-    return possible | skipped[:, None]
-
-
-def _skipped(above: NDArray[np.int_], nodes: NDArray[np.int_], diagram: FlatDiagram) -> NDArray[np.bool_]:
-    """``(n_levels,)``: levels between that of an edge's upper end and its node, for edges not to false."""
-    live = nodes != FALSE
     change = np.zeros(diagram.n_levels + 2, dtype=np.int64)
-    np.add.at(change, above[live] + 1, 1)
-    np.add.at(change, diagram.level[nodes[live]], -1)
-    return np.asarray(np.cumsum(change)[: diagram.n_levels] > 0)
+    _possible(diagram.level, diagram.low, diagram.high, nodes, possible, change)
+    return np.asarray(possible | (np.cumsum(change)[: diagram.n_levels, None] > 0))
+
+
+@njit(cache=True, nogil=True)
+def _possible(level, low, high, roots, possible, change):  # type: ignore[no-untyped-def]
+    """Mark the values on edges that do not end in false; ``change`` adds up to the edges that skip a level."""
+    live = np.zeros(level.size, dtype=np.bool_)
+    for root in roots:
+        live[root] = True
+        if root != FALSE:
+            change[0] += 1
+            change[level[root]] -= 1
+    for node in range(level.size - 1, TRUE, -1):
+        if live[node]:
+            for value in range(2):
+                child = high[node] if value else low[node]
+                if child != FALSE:
+                    live[child] = True
+                    possible[level[node], value] = True
+                    change[level[node] + 1] += 1
+                    change[level[child]] -= 1
 
 
 def essential_literals(diagram: FlatDiagram, roots: Sequence[int]) -> NDArray[np.int8]:

@@ -90,6 +90,14 @@ class DecisionOracle:
         """None: hitting sets of this oracle's answers are the way."""
         return None
 
+    def sufficient(self) -> frozenset[int] | None:
+        """None: questions are the way."""
+        return None
+
+    def necessary(self) -> frozenset[int] | None:
+        """None: questions are the way."""
+        return None
+
     def _agreeing(self, free: NDArray[np.bool_]) -> BitRegion:
         """The region's members that agree with the instance on everything but the free features."""
         region = self._region

@@ -1,5 +1,7 @@
 """The oracle over a decision diagram: every question is one pass over the nodes, and always decided.
 
+A minimal sufficient set, a nearest counterexample and the necessary features are known after one pass, unasked.
+
 Where each feature is one variable, the counterexample is a nearest one, so it is a smallest contrastive
 explanation as it stands. Where a feature has several, flips cost alike and the nearest is not claimed.
 """
@@ -7,6 +9,7 @@ explanation as it stands. Where a feature has several, flips cost alike and the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,8 @@ from numpy.typing import NDArray
 
 from bnnverify.diagram.flat import FlatDiagram
 from bnnverify.diagram.forced import FAR, cheapest_flips
+from bnnverify.diagram.neighbours import changing_levels, ends
+from bnnverify.diagram.sufficient import sufficient_features
 from bnnverify.errors import UsageError
 from bnnverify.explanations.oracle import SUFFICIENT, Nearest, Reply, feature_groups, feature_of_variable
 
@@ -45,16 +50,16 @@ class DiagramOracle:
         self.groups = feature_groups(groups, diagram.n_levels)
         self.n_features = len(self.groups)
         self._x = _instance(x, diagram.n_levels)
-        self._bad = diagram.with_roots(bad)
+        self._diagram, self._bad = diagram, list(bad)
         self._feature = feature_of_variable(self.groups, diagram.n_levels)
         self._single = all(len(group) == 1 for group in self.groups)
-        if any(self._bad.evaluate(self._x[None], root)[0] for root in range(len(bad))):
+        if any(ends(self._whole, self._x)):
             raise UsageError("instance: it has one of the classes that count as changed; expected another")
 
     def counterexample(self, free: NDArray[np.bool_]) -> Reply:
         """A counterexample within the free features, or the proof that there is none."""
         may_flip = (self._feature >= 0) & free[self._feature] if self.n_features else np.zeros_like(self._x, bool)
-        found = cheapest_flips(self._bad, self._x, np.where(may_flip, 1, FAR).astype(np.int32))
+        found = cheapest_flips(self._used, self._x, np.where(may_flip, 1, FAR).astype(np.int32))
         if found is None:
             return SUFFICIENT
         flips = found[1]
@@ -64,8 +69,31 @@ class DiagramOracle:
         """A counterexample with the fewest changed features, if every feature is one level."""
         if not self._single:
             return None
-        reply = self.counterexample(np.ones(self.n_features, dtype=np.bool_))
+        found = cheapest_flips(self._whole, self._x, np.where(self._feature >= 0, 1, FAR).astype(np.int32))
+        reply = SUFFICIENT if found is None else Reply(frozenset(self._feature[list(found[1])].tolist()), found[1])
         return Nearest(reply, 0 if reply.changed is None else len(reply.changed))
+
+    def sufficient(self) -> frozenset[int] | None:
+        """A minimal sufficient set, features of deep levels left out first, if the levels of each are adjacent."""
+        kept = sufficient_features(self._whole, self._x, self._feature, self.n_features)
+        return None if kept is None else frozenset(np.flatnonzero(kept).tolist())
+
+    def necessary(self) -> frozenset[int] | None:
+        """The features that alone can change the class, if every feature is one level."""
+        if not self._single:
+            return None
+        levels = changing_levels(self._whole, self._x) & (self._feature >= 0)
+        return frozenset(self._feature[levels].tolist())
+
+    @property
+    def _whole(self) -> FlatDiagram:
+        """The bad roots over all nodes: at once there, for a question or two."""
+        return self._diagram.viewed(self._bad)
+
+    @cached_property
+    def _used(self) -> FlatDiagram:
+        """The bad roots alone, for many questions."""
+        return self._diagram.with_roots(self._bad)
 
 
 def _instance(x: NDArray[np.integer[Any]], n_levels: int) -> NDArray[np.uint8]:

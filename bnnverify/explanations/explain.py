@@ -31,7 +31,8 @@ def explanation(
     Args:
         oracle: decides whether the class can change when some features may.
         kind: which explanation.
-        order: all features, those that one would leave out of the explanation first; default as numbered.
+        order: all features, those that one would leave out of the explanation first; default as numbered,
+            but an oracle that knows an abductive explanation without asking then goes by an order of its own.
         timeout: seconds after which least sizes become bounds, and abductive explanations keep, undecided,
             the features not yet asked about.
         report: called with ``(lower, upper)`` whenever the search for a least size knows more.
@@ -45,6 +46,7 @@ def explanation(
         list(range(oracle.n_features)) if order is None else list(order),
         math.inf if timeout is None else start + timeout,
         report,
+        order is None,
     )
     found = _SOLVERS[kind](search)
     return replace(found, oracle_calls=calls.made, seconds=time.monotonic() - start)
@@ -52,15 +54,19 @@ def explanation(
 
 @dataclass(frozen=True)
 class _Search:
-    """What every kind needs: the oracle, the order of features, the limit, whom to tell."""
+    """What every kind needs: the oracle, the order of features, the limit, whom to tell, whether any order will do."""
 
     oracle: Oracle
     order: list[int]
     deadline: float
     report: Progress | None
+    any_order: bool
 
 
 def _sufficient(search: _Search) -> Explanation:
+    direct = search.oracle.sufficient() if search.any_order else None
+    if direct is not None:
+        return Explanation(Kind.AXP, tuple(sorted(direct)), minimal=True, minimum=not direct)
     kept = kept_features(search.oracle, search.order, deadline=search.deadline)
     return Explanation(
         Kind.AXP,
@@ -86,6 +92,9 @@ def _least_sufficient(search: _Search) -> Explanation:
 
 
 def _contrastive(search: _Search, kind: Kind = Kind.CXP) -> Explanation:
+    nearest = search.oracle.nearest()
+    if nearest is not None:
+        return replace(_nearest(nearest), kind=kind)
     reply = search.oracle.counterexample(np.ones(search.oracle.n_features, dtype=np.bool_))
     if reply.changed is None:
         return Explanation(kind, None, minimal=reply.decided, minimum=reply.decided)
@@ -107,9 +116,6 @@ def _as_explanation(kind: Kind, changed: Changed, lower: int) -> Explanation:
 
 
 def _least_contrastive(search: _Search) -> Explanation:
-    nearest = search.oracle.nearest()
-    if nearest is not None:
-        return _nearest(nearest)
     found = _contrastive(search, Kind.MIN_CXP)
     if found.features is None or found.minimum:
         return found

@@ -72,6 +72,12 @@ class Oracle(Protocol):
     def nearest(self) -> Nearest | None:
         """A counterexample with the fewest changed features, or None where the oracle knows no direct way."""
 
+    def sufficient(self) -> frozenset[int] | None:
+        """A subset-minimal sufficient set of features, or None where the oracle knows no direct way."""
+
+    def necessary(self) -> frozenset[int] | None:
+        """The features that alone can change the class, or None where the oracle knows no direct way."""
+
 
 class Calls:
     """An oracle that counts how often it is asked."""
@@ -87,6 +93,16 @@ class Calls:
 
     def nearest(self) -> Nearest | None:
         found = self._oracle.nearest()
+        self.made += found is not None
+        return found
+
+    def sufficient(self) -> frozenset[int] | None:
+        found = self._oracle.sufficient()
+        self.made += found is not None
+        return found
+
+    def necessary(self) -> frozenset[int] | None:
+        found = self._oracle.necessary()
         self.made += found is not None
         return found
 

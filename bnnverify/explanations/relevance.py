@@ -35,6 +35,9 @@ class Marked:
 
 def necessary_features(oracle: Oracle) -> Marked:
     """The features that every abductive explanation contains."""
+    direct = oracle.necessary()
+    if direct is not None:
+        return Marked(tuple(sorted(direct)))
     replies = [oracle.counterexample(mask(oracle.n_features, [feature])) for feature in range(oracle.n_features)]
     return Marked(
         tuple(feature for feature, reply in enumerate(replies) if reply.changed is not None),

@@ -232,7 +232,9 @@ def _order(asked: _Asked, oracle: _Oracle) -> list[int]:
 def _one(asked: _Asked, over: _Oracle, left: float | None) -> ExplainResult:
     """One explanation, abductive or contrastive."""
     kind = ONE[asked.kind]
-    found = explanation(over.oracle, kind, order=_order(asked, over), timeout=left)
+    at_once = kind is Kind.AXP and over.diagram is not None
+    order = None if at_once else _order(asked, over)
+    found = explanation(over.oracle, kind, order=order, timeout=left)
     features = None if found.features is None else over.outward(found.features)
     proved = found.minimum if kind in (Kind.MIN_AXP, Kind.MIN_CXP) else found.minimal
     flips = [int(over.inputs[v]) for v in found.flips]
