@@ -21,7 +21,7 @@ def ends(diagram: FlatDiagram, x: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def changing_levels(diagram: FlatDiagram, x: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """``(n_levels,)``: whether flipping the level alone takes ``x`` into some root.
+    """``(n_levels,)``: whether flipping the level alone takes ``x``, which is in none of the roots, into one.
 
     >>> import numpy as np
     >>> both = FlatDiagram(*map(np.array, ([2, 2, 1, 0], [0, 1, 0, 0], [0, 1, 1, 2], [3])), n_levels=2)
