@@ -50,10 +50,10 @@ def _support(network: Network, x: NDArray[np.int8]) -> NDArray[np.float64]:
 
 
 def _lead(network: Network, hidden: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How the last hidden bits weigh in the lead of the best class over the second best."""
+    """How the last hidden bits weigh in the lead of the best class over the second best, if there is one."""
     output = network.output
     assert output.scale is not None
     assert output.bias is not None
     rows = output.scale[:, None] * output.weights
-    second, best = np.argsort(rows @ hidden + output.bias, kind="stable")[-2:]
-    return np.asarray(rows[best] - rows[second], dtype=np.float64)
+    ranked = np.argsort(rows @ hidden + output.bias, kind="stable")[::-1]
+    return np.asarray(rows[ranked[0]] - rows[ranked[min(1, ranked.size - 1)]], dtype=np.float64)
