@@ -40,7 +40,20 @@ def test_help_takes_a_moment_and_imports_no_numpy():
 
 
 @pytest.mark.parametrize(
-    "command", ["robustness", "count", "profile", "radius", "predict", "inspect", "convert", "engines", "datasets"]
+    "command",
+    [
+        "robustness",
+        "count",
+        "profile",
+        "radius",
+        "explain",
+        "compare",
+        "predict",
+        "inspect",
+        "convert",
+        "engines",
+        "datasets",
+    ],
 )
 def test_every_command_explains_itself(command):
     found = shell(command, "--help")

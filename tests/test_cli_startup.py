@@ -101,6 +101,36 @@ def test_kernels_can_be_compiled_ahead(capsys):
     assert err.startswith("bnnverify: kernels compiled or loaded in ")
 
 
+def test_after_compiling_ahead_no_explanation_or_comparison_compiles(capsys):
+    from numba.core import event
+
+    kernels.compile_kernels()
+    kernels.compile_diagram_kernels()
+    compiled = []
+
+    class Listener(event.Listener):
+        def on_start(self, event):
+            compiled.append(event.data["dispatcher"].py_func.__name__)
+
+        def on_end(self, event):
+            pass
+
+    listener = Listener()
+    event.register("numba:compile", listener)
+    try:
+        for argv in (
+            ["explain", "adult"],
+            ["explain", "--free", "296-306", "--kind", "shapley"],
+            ["explain", "--eps", "2", "--kind", "min-axp"],
+            ["compare", "adult", "--flip", "out:0:1"],
+            ["profile", "--eps", "2", "--engine", "bdd"],
+        ):
+            run(capsys, *argv)
+    finally:
+        event.unregister("numba:compile", listener)
+    assert compiled == []
+
+
 @pytest.mark.parametrize("engine", ["sat", "approx", "nonsense"])
 @pytest.mark.parametrize("command", ["robustness", "count", "profile", "radius"])
 def test_an_engine_that_is_not_there_is_one_sentence(command, engine, capsys):

@@ -9,7 +9,9 @@ import pytest
 from bnnverify import __version__
 from bnnverify.network import BitInput, Network, Output, QuantizedInput
 from bnnverify.queries.results import (
+    CompareResult,
     CountResult,
+    ExplainResult,
     ProfileResult,
     RadiusResult,
     RegionSummary,
@@ -289,3 +291,84 @@ def test_numbers_read_well():
 def test_a_table_aligns_its_columns():
     lines = table(["name", "n"], [["a", "1"], ["long name", "1000"]], "lr").splitlines()
     assert lines == ["name          n", "---------  ----", "a             1", "long name  1000"]
+
+
+SETS = [
+    ("axp", {"features": (0, 9), "minimal": True}, "these 2 pixels keep class 1, whatever the others are; no part"),
+    ("axp", {"features": (3,), "minimum": True}, "this 1 pixel keeps class 1, whatever the others are; no smaller set"),
+    ("axp", {"features": (0, 9), "undecided": (9,)}, "1 of them is undecided"),
+    ("axp", {"features": (), "minimum": True}, "no pixel has to stay"),
+    ("min-axp", {"features": (0, 9), "lower": 1, "minimal": True}, "the least number is between 1 and 2"),
+    ("cxp", {"features": (0, 9), "minimal": True}, "a change of these 2 pixels alone gives another class"),
+    ("cxp", {"features": None, "minimal": True}, "NO CHANGE of any pixels"),
+    ("cxp", {"features": None}, "UNDECIDED: no change"),
+    ("necessary", {"features": (4,)}, "NECESSARY: 1 pixel in every"),
+    (
+        "relevant",
+        {"features": (4, 5), "undecided": (6,)},
+        "in some subset-minimal set that keeps class 1; 1 pixel undecided",
+    ),
+    ("essential", {"features": (4,)}, "ESSENTIAL: 1 input bit with one value"),
+    ("all-axp", {"sets": ((1,), (2, 3)), "total": 2}, "2 subset-minimal sets of pixels, each of which keeps class 1"),
+    ("all-cxp", {"sets": (), "total": 0}, "0 subset-minimal sets of pixels, each of which suffices"),
+    ("shapley", {"values": (0.25,) + (0.0,) * 63}, "the chance of class 1 on a random input of the region is 0.75"),
+    ("banzhaf", {"values": (-0.25,) + (0.0,) * 63}, "the chance of class 1 by is 0.25"),
+]
+
+
+@pytest.mark.parametrize(("kind", "found", "words"), SETS, ids=[f"{kind} {words[:20]}" for kind, _, words in SETS])
+def test_an_explanation_says_what_its_features_do_and_how_sure_that_is(subject, kind, found, words):
+    answer = ExplainResult(verdict=Verdict.ANSWERED, explanation=kind, region=BALL, **found, **HOW)
+    text = words_of(subject, answer, blocks=False)
+    assert words in text
+    assert text.isascii()
+    assert set(CONTRACT) <= set(object_of(subject, answer))
+    assert len(line(object_of(subject, answer)).splitlines()) == 1
+
+
+def test_an_explanation_against_a_target_names_it(network):
+    asked = Subject("explain", network, source="x", index=0, target=2, norm="hamming", eps=1)
+    answer = ExplainResult(verdict=Verdict.ANSWERED, explanation="axp", features=(1,), minimum=True, **HOW)
+    assert "keeps a class other than 2" in words_of(asked, answer)
+
+
+def test_a_comparison_is_told_by_pairs_of_classes_that_differ_first(subject, witness):
+    answer = CompareResult(
+        verdict=Verdict.VIOLATED,
+        other="twin",
+        pairs={(0, 0): 10, (0, 1): 2, (1, 1): 88},
+        witness=witness,
+        other_label=1,
+        region=BALL,
+        **HOW,
+    )
+    text = words_of(subject, answer)
+    assert "Second   twin" in text
+    assert "DIFFERENT on 2 of 100 inputs (2.00 %)." in text
+    assert text.index("differ") < text.index("88.00 %")
+    assert "Nearest such input: class 0 by the first and 1 by the second, after 2 flips." in text
+    row = object_of(subject, answer)
+    assert (row["value"], row["witness"]["other_class"]) == ("2", 1)
+
+
+def test_an_undecided_comparison_claims_nothing(subject):
+    answer = CompareResult(verdict=Verdict.MEMOUT, other="twin", region=BALL, **HOW)
+    text = words_of(subject, answer)
+    assert "UNDECIDED: the memory limit" in text
+    assert object_of(subject, answer)["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "words"),
+    [
+        ("axp", {"features": (0, 9), "minimal": True}, "axp of 2 features"),
+        ("cxp", {"minimal": True}, "no cxp exists"),
+        ("min-axp", {"features": (0, 9), "lower": 1, "kind": "bound"}, "min-axp of 2 features, at least 1"),
+        ("all-axp", {"sets": ((1,),), "total": 2**60}, "1,152,921,504,606,846,976 of all-axp"),
+        ("shapley", {"values": (0.25, 0.5)}, "shapley, sum 0.75"),
+    ],
+)
+def test_lines_of_explanations_say_what_was_found(network, kind, found, words):
+    asked = Subject("explain", network, source="x", index=0)
+    answer = ExplainResult(verdict=Verdict.ANSWERED, explanation=kind, **found, **HOW)
+    assert words in line(object_of(asked, answer))

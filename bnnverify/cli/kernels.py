@@ -2,7 +2,7 @@
 
 numba compiles a kernel when it is first called and keeps it on disk, once per installation. From then
 on a process only loads it. ``compile_kernels`` asks every engine about a network so small that the
-answers cost nothing but the compilation.
+answers cost nothing but the compilation; ``compile_diagram_kernels`` does so for explanations and comparisons.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
+from bnnverify.cli.options import KINDS
 from bnnverify.cli.progress import StatusLine
+
+if TYPE_CHECKING:
+    from bnnverify.queries.diagram import Diagram
 
 N_INPUTS, N_HIDDEN, N_FREE = 40, 9, 12
 COMPILING = "compiling kernels, once per installation ..."
@@ -68,23 +73,59 @@ def _announce_compilations(line: StatusLine) -> None:
 
 def compile_kernels() -> None:
     """Compile what is not on disk yet and load the rest; forked processes then find it in memory."""
-    import numpy as np
-
-    from bnnverify.network import BitInput, Block, Network, Output, ThresholdInput
     from bnnverify.queries.asking import ask
     from bnnverify.queries.counting import count_question
     from bnnverify.queries.results import Ties
     from bnnverify.queries.robustness import decide
     from bnnverify.regions import FreeBits, HammingBall
 
-    signs = np.where(np.random.default_rng(0).random((N_HIDDEN, N_INPUTS)) < 0.5, -1, 1).astype(np.int8)
-    blocks = tuple(Block(rows, np.zeros(len(rows), dtype=np.int64)) for rows in (signs, signs[:5, :N_HIDDEN]))
-    pixels = ThresholdInput(np.full(N_INPUTS, 128), np.ones(N_INPUTS, dtype=np.bool_))
-    for layer in (BitInput((N_INPUTS,)), pixels):
-        network = Network(blocks, Output(signs[:3, :5]), layer)
-        center = layer.read((signs[0] > 0).astype(np.int64))
+    for network, center in _small_networks():
         for region in (HammingBall(center, 2), FreeBits(center, tuple(range(N_FREE)))):
             question = ask(network, center, region.on(network), Ties.LOWEST, None)
             for engine in ("enumerate", "pushforward"):
                 decide(question, engine, True, 0, lambda proved: None)
                 count_question(question, engine, by_distance=True, check=False)
+
+
+def compile_diagram_kernels() -> None:
+    """The same for what compiles diagrams and what passes over them."""
+    from bnnverify.queries.compare import compare
+    from bnnverify.queries.compile import compile as compile_diagram
+    from bnnverify.queries.explain import explain
+    from bnnverify.regions import FreeBits, HammingBall
+    from bnnverify.theories import OneHot, Theory
+
+    network, center = _small_networks()[0]
+    ball, free = HammingBall(center, 2), FreeBits(center, tuple(range(N_FREE)))
+    valid = Theory((OneHot((0, 1, 2)),))
+    for region, road, theory in ((ball, "layered", valid), (ball, "layered", None), (free, "table", None)):
+        _visit(compile_diagram(network, region, road=road, theory=theory))
+    for kind in KINDS:
+        explain(network, center, free, kind=kind)
+    compare(network, network, ball)
+
+
+def _visit(diagram: Diagram) -> None:
+    """Every pass that runs compiled code, once."""
+    from bnnverify.diagram.quantify import cofactor
+
+    cofactor(diagram.flat, {0: 1})
+    diagram.count()
+    diagram.profile()
+    diagram.nearest()
+    diagram.influence()
+    list(islice(diagram.stream([diagram.label]), 2))
+    diagram.probability(0.5)
+
+
+def _small_networks() -> list[tuple[Any, Any]]:
+    """A network of bits and one of pixels, each with an instance."""
+    import numpy as np
+
+    from bnnverify.network import BitInput, Block, Network, Output, ThresholdInput
+
+    signs = np.where(np.random.default_rng(0).random((N_HIDDEN, N_INPUTS)) < 0.5, -1, 1).astype(np.int8)
+    blocks = tuple(Block(rows, np.zeros(len(rows), dtype=np.int64)) for rows in (signs, signs[:5, :N_HIDDEN]))
+    pixels = ThresholdInput(np.full(N_INPUTS, 128), np.ones(N_INPUTS, dtype=np.bool_))
+    networks = [Network(blocks, Output(signs[:3, :5]), layer) for layer in (BitInput((N_INPUTS,)), pixels)]
+    return [(network, network.input.read((signs[0] > 0).astype(np.int64))) for network in networks]

@@ -62,7 +62,7 @@ class Ledger:
     def find(self, key: str, limits: Mapping[str, float | None]) -> Row | None:
         """The row that answers this question as well as these limits allow, if there is one."""
         row = self._rows.get(key)
-        if row is None or (row["verdict"] in LIMITED and _raised(row.get("limits") or {}, limits)):
+        if row is None or (_is_limited(row) and _raised(row.get("limits") or {}, limits)):
             return None
         return row
 
@@ -117,6 +117,11 @@ def _is_row(line: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(row, dict) and row.get("schema") == SCHEMA and "verdict" in row
+
+
+def _is_limited(row: Row) -> bool:
+    """Whether more time could have said more; an explanation cut short is a bound."""
+    return row["verdict"] in LIMITED or (row.get("command") == "explain" and row.get("kind") == "bound")
 
 
 def _raised(before: Mapping[str, float | None], now: Mapping[str, float | None]) -> bool:

@@ -45,13 +45,14 @@ def run_engines(arguments: argparse.Namespace) -> int:
 
 
 def _compile() -> None:
-    from bnnverify.cli.kernels import compile_kernels, import_numba
+    from bnnverify.cli.kernels import compile_diagram_kernels, compile_kernels, import_numba
     from bnnverify.cli.streams import warn
     from bnnverify.reports.tables import duration
 
     start = time.perf_counter()
     import_numba()
     compile_kernels()
+    compile_diagram_kernels()
     warn(f"kernels compiled or loaded in {duration(time.perf_counter() - start)}")
 
 

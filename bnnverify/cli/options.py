@@ -15,6 +15,10 @@ from bnnverify.errors import UsageError
 ENGINES = "which engine answers (default: auto, the cheapest that can; `bnnverify engines` lists them)"
 LONGEST_RANGE = 10**7
 NORMS = ("hamming", "linf", "l0", "l1", "l2")
+ABDUCTIVE = ("axp", "min-axp", "all-axp", "necessary", "relevant")
+CONTRASTIVE = ("cxp", "min-cxp", "all-cxp")
+VALUED = ("shapley", "banzhaf")
+KINDS = (*ABDUCTIVE, *CONTRASTIVE, "essential", *VALUED)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,21 @@ def free_bits(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"the range {part} is empty or too long")
         indices.update(range(first, last + 1))
     return tuple(sorted(indices))
+
+
+def weight_places(text: str) -> tuple[tuple[int, int, int], ...]:
+    """Stored weights as ``BLOCK:ROW:COLUMN``, separated by commas; the block ``out`` is -1 until the network is known.
+
+    >>> weight_places("0:3:17,out:2:5")
+    ((0, 3, 17), (-1, 2, 5))
+    """
+    places = []
+    for part in re.split(r"[\s,]+", text.strip()):
+        matched = re.fullmatch(r"(out|\d{1,4}):(\d{1,9}):(\d{1,9})", part)
+        if matched is None:
+            raise argparse.ArgumentTypeError(f"{part[:30]!r} is no weight: expected BLOCK:ROW:COLUMN such as out:3:17")
+        places.append((-1 if matched[1] == "out" else int(matched[1]), int(matched[2]), int(matched[3])))
+    return tuple(places)
 
 
 def _text_of(path: Path) -> str:
@@ -176,6 +195,47 @@ OPTIONS: dict[str, Option] = dict(
             "--out", "append JSON rows to FILE; rows already there are not computed again", type=Path, metavar="FILE"
         ),
         _option("--witness", "save the counterexample as .npz", type=Path, metavar="FILE.npz"),
+        _option(
+            "--kind",
+            "axp: features that keep the class; cxp: features that change it; min-: the fewest; all-: every one; "
+            "necessary, relevant: in all, in some axp; essential: inputs of one value wherever the class is this one; "
+            "shapley, banzhaf: a value for each feature (default: axp)",
+            choices=KINDS,
+            default="axp",
+            metavar="KIND",
+        ),
+        _option(
+            "--features",
+            "JSON file of features and valid inputs (default: those of a bundled model; none: every bit by itself)",
+            metavar="FILE|none",
+        ),
+        _option(
+            "--most",
+            "how many explanations of all-axp and all-cxp to list (default: 1000)",
+            type=_integer(0, "a number of explanations"),
+            default=1000,
+            metavar="N",
+        ),
+        _option(
+            "--call-seconds",
+            "with the engine decisions, the search time of one question (default: 1)",
+            type=seconds,
+            default=1.0,
+            metavar="S",
+        ),
+        _option(
+            "other",
+            "the second model (default: MODEL again, with weights flipped by --flip)",
+            nargs="?",
+            metavar="OTHER",
+        ),
+        _option(
+            "--flip",
+            "flip these weights of the second model: BLOCK:ROW:COLUMN, from 0, the output layer being out; or a list",
+            type=weight_places,
+            metavar="WEIGHTS",
+        ),
+        _option("--plot", "draw the answer as .png, .svg or .pdf", type=Path, metavar="FILE"),
         _option("--ber", "bit-error rate: the exact chance that the class changes", type=rate, metavar="P"),
         _option("--limit", "search no further than this cost", type=_integer(0, "a cost"), metavar="COST"),
     )

@@ -1,6 +1,6 @@
-"""``robustness``, ``count``, ``profile`` and ``radius``: one question, or a batch of the same one.
+"""``robustness``, ``count``, ``profile``, ``radius``, ``explain``, ``compare``: one question, or a batch of the same.
 
-All four go the same way: load, read the region, ask, store, print. A batch (``--index A:B``) prints a
+All go the same way: load, read the region, ask, store, print. A batch (``--index A:B``) prints a
 row for each input; a single question prints the full answer.
 """
 
@@ -17,23 +17,32 @@ if TYPE_CHECKING:
     from bnnverify.cli.ledger import Ledger
     from bnnverify.cli.question import Question
 
-SHARED = ("model", "input", "index", "data")
-SOLVING = ("ties", "engine", "timeout", "memory", "seed", "jobs", "check", "json", "out")
+SHARED = ("input", "index", "data")
+SOLVING = ("ties", "timeout", "memory", "seed", "jobs", "json", "out")
 REGION = ("eps", "norm", "free")
+EXACT = ("engine", "check")
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "robustness": ("can any input of a region have another class?", (*REGION, "target", "witness")),
-    "count": ("how many inputs of a region have each class?", REGION),
-    "profile": ("how many inputs at every distance have another class?", (*REGION, "ber")),
-    "radius": ("what is the least change that gives another class?", ("norm", "target", "limit", "witness")),
+    "robustness": ("can any input of a region have another class?", (*REGION, "target", "witness", *EXACT)),
+    "count": ("how many inputs of a region have each class?", (*REGION, *EXACT)),
+    "profile": ("how many inputs at every distance have another class?", (*REGION, "ber", "plot", *EXACT)),
+    "radius": ("what is the least change that gives another class?", ("norm", "target", "limit", "witness", *EXACT)),
+    "explain": (
+        "which features keep the class of an input, or change it?",
+        (*REGION, "kind", "target", "features", "most", "engine", "call-seconds", "witness", "plot"),
+    ),
+    "compare": (
+        "where do two networks differ, or one and itself with weights flipped?",
+        ("other", *REGION, "flip", "features", "witness", "plot"),
+    ),
 }
 
 
 def add_commands(commands: Any) -> None:
-    """Add the four subcommands."""
+    """Add the six subcommands."""
     for name, (what, special) in COMMANDS.items():
         parser = commands.add_parser(name, help=what, description=what.capitalize(), allow_abbrev=False)
-        add_options(parser, (*SHARED, *special, *SOLVING))
+        add_options(parser, ("model", *special, *SHARED, *SOLVING))
         parser.set_defaults(run=run)
 
 
@@ -54,6 +63,10 @@ def _require_places(arguments: argparse.Namespace) -> None:
 
     if getattr(arguments, "witness", None) is not None:
         require_place(arguments.witness)
+    if getattr(arguments, "plot", None) is not None:
+        from bnnverify.cli.plotting import require_plot
+
+        require_plot(arguments.plot)
 
 
 def _open_ledger(arguments: argparse.Namespace) -> Any:
@@ -78,7 +91,7 @@ def _run_single(arguments: argparse.Namespace, question: Question) -> int:
             row, text = asked.row, asked.text()
             if ledger is not None:
                 ledger.append(row)
-    _save_witness(arguments, question, row)
+    _save_files(arguments, question, row)
     streams.answer(_json(row) if arguments.json else text)
     return _exit_code([row["verdict"]])
 
@@ -86,18 +99,20 @@ def _run_single(arguments: argparse.Namespace, question: Question) -> int:
 def _run_batch(arguments: argparse.Namespace, question: Question) -> int:
     from bnnverify.cli import streams
     from bnnverify.cli.batch import in_order
-    from bnnverify.cli.kernels import compile_kernels
+    from bnnverify.cli.kernels import compile_diagram_kernels, compile_kernels
     from bnnverify.cli.progress import RowProgress
+    from bnnverify.cli.region import ANYWHERE
     from bnnverify.reports.lines import summary
 
     if any(question.limits.values()):
-        compile_kernels()  # once here, for every child that is forked under the limits
+        # once here, for every child that is forked under the limits
+        compile_diagram_kernels() if question.command in ANYWHERE else compile_kernels()
     verdicts = []
     with _open_ledger(arguments) as ledger, RowProgress(len(question.positions)) as progress:
         rows = _rows(question, ledger, arguments.jobs, progress)
         for row in in_order(rows, question.positions):
             verdicts.append(row["verdict"])
-            _save_witness(arguments, question, row)
+            _save_files(arguments, question, row)
             progress.wipe()
             streams.answer(_json(row) if arguments.json else _line(row))
     if not arguments.json:
@@ -126,12 +141,17 @@ def _stored(ledger: Ledger | None, question: Question, position: int) -> dict[st
     return None if ledger is None else ledger.find(question.key(position), question.limits)
 
 
-def _save_witness(arguments: argparse.Namespace, question: Question, row: dict[str, Any]) -> None:
+def _save_files(arguments: argparse.Namespace, question: Question, row: dict[str, Any]) -> None:
+    """The witness and the picture of a row, where they were asked for."""
     from bnnverify.cli.witness import save_witness
 
-    path = getattr(arguments, "witness", None)
-    if path is not None:
-        save_witness(path, question.network, row, numbered=question.batch)
+    witness, plot = getattr(arguments, "witness", None), getattr(arguments, "plot", None)
+    if witness is not None:
+        save_witness(witness, question.network, row, numbered=question.batch)
+    if plot is not None:
+        from bnnverify.cli.plotting import save_plot
+
+        save_plot(plot, question, row)
 
 
 def _json(row: dict[str, Any]) -> str:

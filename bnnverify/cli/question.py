@@ -12,7 +12,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -22,19 +22,20 @@ import numpy as np
 from bnnverify.cli.inputs import FIRST, Chosen, choose, load_network
 from bnnverify.cli.kernels import import_numba
 from bnnverify.cli.ledger import key_of
-from bnnverify.cli.region import Radius, make_region, read_radius
-from bnnverify.cli.streams import warn
-from bnnverify.errors import UsageError
+from bnnverify.cli.region import ANYWHERE, Radius, given_region, is_whole_space, make_region, read_radius
+from bnnverify.cli.subjects import load_groups, load_other, require_valid
 from bnnverify.network import Network
 from bnnverify.queries.results import Answer, Ties
-from bnnverify.regions import Region
+from bnnverify.regions import FreeBits, Region
 from bnnverify.reports.json import row_of
 from bnnverify.reports.pictures import half_blocks_fit
 from bnnverify.reports.prose import describe
 from bnnverify.reports.subject import Subject
+from bnnverify.theories import FeatureGroups
+from bnnverify.theories.files import to_dict
 
-DEMO_EPS = "3"
-PASSED_ON = ("target", "ber", "limit")
+PASSED_ON = ("target", "ber", "limit", "kind", "most", "call_seconds")
+SHARED = ("ties", "engine", "check", "seed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,8 @@ class Question:
         shared: the options of every query, limits excluded.
         limits: timeout in seconds and memory in MiB.
         started: when the command began, in ``time.perf_counter`` seconds.
+        features: what the input bits mean, of explanations and comparisons; None where each is by itself.
+        other: the second network of a comparison.
     """
 
     command: str
@@ -75,6 +78,8 @@ class Question:
     shared: Mapping[str, Any]
     limits: Mapping[str, float | None]
     started: float
+    features: FeatureGroups | None = None
+    other: Network | None = None
     load: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,11 +100,11 @@ class Question:
         return Asked(subject, answer, {**row, "limits": dict(self.limits), "key": self.key(position)})
 
     def subject(self, position: int) -> Subject:
+        about = Subject(self.command, self.network, features=self.features, other=self.other)
         if self.instances is None:
-            return Subject(self.command, self.network)
-        return Subject(
-            self.command,
-            self.network,
+            return about
+        return replace(
+            about,
             source=self.instances.source,
             index=position,
             instance=self.instances.value(position),
@@ -123,6 +128,8 @@ class Question:
             "free": self.free,
             **self.special,
             **self.shared,
+            **({"features": None if self.features is None else to_dict(self.features)} if self._anywhere else {}),
+            **({"other": self.other.fingerprint} if self.other is not None else {}),
         }
 
     def _instance_digest(self, position: int) -> str | None:
@@ -133,7 +140,17 @@ class Question:
 
     @property
     def _common(self) -> dict[str, Any]:
-        return {**self.shared, **self.limits, "timeout": self._time_left(), "ties": Ties(self.shared["ties"])}
+        found = {**self.shared, **self.limits, "timeout": self._time_left(), "ties": Ties(self.shared["ties"])}
+        if self.command == "explain":
+            return {**found, "features": self.features}
+        if self.command == "compare":
+            return {**found, "theory": None if self.features is None else self.features.theory}
+        return found
+
+    @property
+    def _anywhere(self) -> bool:
+        """Whether, without a region, the whole input space is meant also around an instance."""
+        return self.command in ANYWHERE
 
     def _time_left(self) -> float | None:
         limit = self.limits["timeout"]
@@ -146,14 +163,18 @@ class Question:
         return getattr(import_module(f"bnnverify.queries.{self.command}"), self.command)
 
     def _about(self, subject: Subject) -> tuple[Any, ...]:
-        """What follows the network in the query's call: an instance, a region, or nothing."""
+        """What follows the network in the query's call."""
         if self.command == "radius":
             return (subject.instance,)
-        return (self._region(subject),)
+        if self.command == "explain":
+            return (subject.instance, self._region(subject))
+        return (self._region(subject),) if self.other is None else (self.other, self._region(subject))
 
     def _region(self, subject: Subject) -> Region | None:
         if subject.instance is None:
             return None
+        if self._anywhere and self.radius is None and self.free is None:
+            return FreeBits(subject.instance, tuple(range(self.network.n_inputs)))
         return make_region(self.network, subject.instance, self.radius, self.free)
 
 
@@ -164,40 +185,29 @@ def read_question(arguments: argparse.Namespace) -> Question:
         UsageError: if an argument is missing or does not fit.
     """
     network = load_network(arguments.model)
-    eps, free = getattr(arguments, "eps", None), getattr(arguments, "free", None)
-    whole = arguments.command == "count" and _is_whole_space(arguments)
+    whole = is_whole_space(arguments)
+    other = load_other(arguments, network) if arguments.command == "compare" else None
     instances = None if whole else choose(arguments, network, FIRST)
-    norm = arguments.norm
-    if arguments.command != "radius" and eps is None:
-        if norm is not None:
-            raise UsageError(f"--norm {norm}: it measures --eps, which is missing")
-        eps = None if whole or free is not None else _demo_eps(arguments)
+    features = load_groups(arguments, network)
+    if features is not None and instances is not None:
+        require_valid(features, network, instances)
+    eps, free = given_region(arguments, whole)
     return Question(
         command=arguments.command,
         network=network,
         instances=instances,
         batch=arguments.index is not None and not arguments.index.single,
-        radius=None if eps is None else read_radius(network, eps, norm),
+        radius=None if eps is None else read_radius(network, eps, arguments.norm),
         free=free,
         special=_special(arguments),
-        shared={name: getattr(arguments, name) for name in ("ties", "engine", "check", "seed")},
+        shared={name: getattr(arguments, name) for name in SHARED if hasattr(arguments, name)},
         limits={"timeout": arguments.timeout, "memory": arguments.memory},
         started=arguments.started,
+        features=features,
+        other=other,
     )
 
 
 def _special(arguments: argparse.Namespace) -> dict[str, Any]:
     found = {name: getattr(arguments, name) for name in PASSED_ON if hasattr(arguments, name)}
     return {**found, "norm": arguments.norm} if arguments.command == "radius" else found
-
-
-def _is_whole_space(arguments: argparse.Namespace) -> bool:
-    given = (arguments.input, arguments.index, arguments.eps, arguments.free)
-    return arguments.model is not None and all(value is None for value in given)
-
-
-def _demo_eps(arguments: argparse.Namespace) -> str:
-    if arguments.model is not None or arguments.input is not None:
-        raise UsageError("the region is missing: give --eps, --free or both")
-    warn(f"no region given; asking about {DEMO_EPS} flipped pixels (--eps {DEMO_EPS})")
-    return DEMO_EPS

@@ -6,6 +6,7 @@ above 0 cannot be a fraction of the 0..1 range (1 apart), so it is read as a num
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +15,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from bnnverify.cli.options import VALUED
+from bnnverify.cli.streams import warn
 from bnnverify.errors import UsageError
 from bnnverify.network import BitInput, Network
 from bnnverify.regions import CostBall, FreeBits, HammingBall, PixelBox, Region, least_perturbation_costs
+
+DEMO_EPS = "3"
+DEMO_ROWS, DEMO_COLUMNS, DEMO_WIDTH = range(10, 16), range(16, 20), 28
+ANYWHERE = ("explain", "compare")
+
+Given = tuple[str | None, tuple[int, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -83,3 +92,42 @@ def _ball(network: Network, instance: NDArray[Any], radius: Radius) -> Region:
     if radius.norm in ("hamming", "l0"):
         return HammingBall(instance, radius.reach)
     return CostBall(instance, least_perturbation_costs(network, instance, radius.norm), radius.reach)
+
+
+def is_whole_space(arguments: argparse.Namespace) -> bool:
+    """Whether no instance is meant: a count or comparison without input and region."""
+    if arguments.command not in ("count", "compare") or arguments.model is None:
+        return False
+    return all(value is None for value in (arguments.input, arguments.index, arguments.eps, arguments.free))
+
+
+def given_region(arguments: argparse.Namespace, whole: bool) -> Given:
+    """``--eps`` and ``--free``; where both are missing and the command needs one, those of the demonstration.
+
+    Args:
+        whole: whether no instance is meant.
+
+    Raises:
+        UsageError: if the region is missing, or a norm has nothing to measure.
+    """
+    eps, free = getattr(arguments, "eps", None), getattr(arguments, "free", None)
+    if arguments.command == "radius" or eps is not None:
+        return eps, free
+    if arguments.norm is not None:
+        raise UsageError(f"--norm {arguments.norm}: it measures --eps, which is missing")
+    named = arguments.model is not None or arguments.input is not None
+    if whole or free is not None or (named and arguments.command in ANYWHERE):
+        return None, free
+    if named:
+        raise UsageError("the region is missing: give --eps, --free or both")
+    return _demo_region(arguments)
+
+
+def _demo_region(arguments: argparse.Namespace) -> Given:
+    if getattr(arguments, "kind", None) in VALUED:
+        free = tuple(row * DEMO_WIDTH + column for row in DEMO_ROWS for column in DEMO_COLUMNS)
+        rows = ",".join(f"{free[i]}-{free[i + len(DEMO_COLUMNS) - 1]}" for i in range(0, len(free), len(DEMO_COLUMNS)))
+        warn(f"no region given; asking about {len(free)} free pixels (--free {rows})")
+        return None, free
+    warn(f"no region given; asking about {DEMO_EPS} flipped pixels (--eps {DEMO_EPS})")
+    return DEMO_EPS, None

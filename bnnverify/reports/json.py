@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bnnverify import __version__
-from bnnverify.queries.results import Answer, CountResult, ProfileResult
+from bnnverify.queries.results import Answer, CompareResult, CountResult, ExplainResult, ProfileResult
 from bnnverify.reports.subject import Subject
 
 SCHEMA = "bnnverify/1"
@@ -30,6 +30,8 @@ def row_of(subject: Subject, answer: Answer, *, load: float, total: float) -> Ro
     region = None if found["region"] is None else _region(subject, found["region"])
     first: Row = {"region": region, "verdict": found["verdict"], "kind": found["kind"]}
     first |= {"counts": None, "value": _value(answer), "witness": None, "target": subject.target}
+    if subject.other is not None:
+        first["other_sha256"] = subject.other.fingerprint
     rest = {name: value for name, value in found.items() if name != "region"}
     return {**envelope(subject, answer.input_class), **first, **rest, **closing(load, answer.seconds, total)}
 
@@ -61,11 +63,15 @@ def _region(subject: Subject, region: Row) -> Row:
 
 
 def _value(answer: Answer) -> str | int | None:
-    """The one number that sums the answer up; radius brings its own."""
+    """The one number that sums the answer up; radius brings its own, values of features have none."""
     if isinstance(answer, CountResult) and answer.input_class is not None and answer.counts:
         return str(answer.violations)
     if isinstance(answer, ProfileResult):
         return next((distance for distance, n in enumerate(answer.changed) if n), None)
+    if isinstance(answer, ExplainResult):
+        return (None if answer.values is not None else answer.size) if answer.total is None else str(answer.total)
+    if isinstance(answer, CompareResult) and answer.pairs:
+        return str(answer.disagreements)
     return None
 
 

@@ -32,11 +32,26 @@ def finding(row: Mapping[str, Any]) -> str:
         return f"{grouped(changed)} of {grouped(whole)} changed ({share(changed, whole)})"
     if row["command"] == "radius":
         return f"least cost {row['value']}" if row["value"] is not None else f"nothing below {row['lower']}"
+    if row["command"] == "explain":
+        return _explained(row)
+    if row["command"] == "compare" and row["value"] is not None:
+        return f"differ on {grouped(int(row['value']))}"
     if row["command"] == "profile" and row["value"] is not None:
         return f"changes from {plural(row['value'], 'flip')}"
     if row["witness"] is not None:
         return f"{plural(len(row['witness']['flips']), 'flip')} to class {row['witness']['class']}"
     return ""
+
+
+def _explained(row: Mapping[str, Any]) -> str:
+    if row.get("values") is not None:
+        return f"{row['explanation']}, sum {sum(row['values']):.4g}"
+    if row["value"] is None:
+        return f"no {row['explanation']} exists" if row["minimal"] else ""
+    if row.get("total") is not None:
+        return f"{grouped(int(row['value']))} of {row['explanation']}"
+    proof = "" if row["kind"] == "exact" else f", at least {row['lower']}"
+    return f"{row['explanation']} of {plural(row['value'], 'feature')}{proof}"
 
 
 def summary(verdicts: Sequence[str]) -> str:

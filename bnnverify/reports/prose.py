@@ -11,7 +11,9 @@ from fractions import Fraction
 
 from bnnverify.queries.results import (
     Answer,
+    CompareResult,
     CountResult,
+    ExplainResult,
     ProfileResult,
     RadiusResult,
     RobustnessResult,
@@ -19,9 +21,12 @@ from bnnverify.queries.results import (
     Verdict,
     Witness,
 )
+from bnnverify.reports.compared import compare_evidence, compare_headline
+from bnnverify.reports.explained import explain_evidence, explain_headline
 from bnnverify.reports.pictures import image_shape, places, side_by_side
 from bnnverify.reports.subject import Subject
 from bnnverify.reports.tables import duration, grouped, plural, share, table
+from bnnverify.theories import FeatureGroups
 
 UNDECIDED = {
     Verdict.UNKNOWN: "the engine could not decide",
@@ -57,13 +62,22 @@ def describe(subject: Subject, answer: Answer, *, total: float, blocks: bool) ->
 def opening(subject: Subject, answer: Answer) -> str:
     """Which network, which input, which region."""
     lines = [f"Network  {subject.network.name}: {subject.network.n_inputs} inputs, {subject.network.n_classes} classes"]
+    if isinstance(answer, CompareResult):
+        lines.append(f"Second   {answer.other}")
     if subject.source is not None:
         label = "" if subject.label is None else f", true class {subject.label}"
         given = "" if answer.input_class is None else f", classified as {answer.input_class}"
         lines.append(f"Input    {subject.source}, index {subject.index}{given}{label}")
     if answer.region is not None:
         lines.append(f"Region   {_region(subject)} ({plural(answer.region.size, 'input')})")
+    if subject.features is not None:
+        lines.append(f"Features {_features(subject.features)}")
     return "\n".join(lines)
+
+
+def _features(features: FeatureGroups) -> str:
+    said = f"{plural(len(features.names), 'feature')} of {plural(features.n_inputs, 'bit')}"
+    return f"{said}; only inputs that their rules allow count" if features.theory.constraints else said
 
 
 def _region(subject: Subject) -> str:
@@ -101,6 +115,10 @@ def headline(subject: Subject, answer: Answer) -> str:
         return _profile_headline(answer)
     if isinstance(answer, RadiusResult):
         return _radius_headline(answer, goal)
+    if isinstance(answer, ExplainResult):
+        return explain_headline(subject, answer)
+    if isinstance(answer, CompareResult):
+        return compare_headline(answer)
     return answer.verdict.value
 
 
@@ -149,6 +167,10 @@ def evidence(subject: Subject, answer: Answer, *, blocks: bool) -> str:
         return class_table(answer)
     if isinstance(answer, ProfileResult):
         return profile_table(answer)
+    if isinstance(answer, ExplainResult):
+        return explain_evidence(subject, answer, blocks=blocks)
+    if isinstance(answer, CompareResult):
+        return compare_evidence(subject, answer, blocks=blocks)
     witness = getattr(answer, "witness", None)
     lines = [picture(subject, answer, witness, blocks=blocks)] if witness is not None else []
     if isinstance(answer, RadiusResult) and answer.verdict in UNDECIDED:

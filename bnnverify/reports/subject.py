@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnverify.network import Network
+from bnnverify.theories import FeatureGroups
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class Subject:
         eps: flips, grey levels, or for linf a fraction of the 0..1 range.
         free: the bits that may flip, or None where the user named none.
         target: the class that was asked for, or None for any other class.
+        features: what the input bits mean, or None where each is a feature by itself.
+        other: the second network of a comparison.
     """
 
     command: str
@@ -38,6 +42,8 @@ class Subject:
     eps: int | float | None = None
     free: tuple[int, ...] | None = None
     target: int | None = None
+    features: FeatureGroups | None = None
+    other: Network | None = None
 
     def bits(self) -> NDArray[np.int8] | None:
         """The instance as the network's bits ``(n_inputs,)``, where it has any."""
@@ -46,3 +52,9 @@ class Subject:
             return None
         found: NDArray[np.int8] = to_bits(self.instance)
         return found.reshape(-1)
+
+    def bits_of(self, features: Iterable[int]) -> tuple[int, ...]:
+        """The input bits of some features, rising."""
+        if self.features is None:
+            return tuple(sorted(features))
+        return tuple(sorted(bit for feature in features for bit in self.features.groups[feature]))
