@@ -20,8 +20,8 @@ from bnnverify.reports.plots import plot_bit_errors, plot_criticality, plot_prof
 
 SHAPE = (28, 28)
 RADIUS = 3
-SHAP_WINDOW = (range(10, 15), range(11, 17))
-CRITICAL_WINDOW = (range(10, 14), range(11, 16))
+SHAP_WINDOW = (range(13, 18), range(11, 17))
+CRITICAL_WINDOW = (range(14, 18), range(11, 16))
 
 
 def window(rows, columns):
@@ -32,11 +32,11 @@ def window(rows, columns):
 def explanations(network, image, ink):
     """Both kinds of explanation within the ball, as masks over the image."""
     ball = bv.HammingBall(image, RADIUS)
-    for kind, name in (("min-axp", "these pixels force the class"), ("min-cxp", "these pixels change it")):
+    for kind, name in (("min-axp", "force the class"), ("min-cxp", "change it")):
         found = bv.explain(network, image, ball, kind=kind)
         assert found.minimum
         ax = plot_mask(found.features, SHAPE, ink=ink, changed=kind == "min-cxp")
-        ax.set_title(f"{found.size} pixels: {name}, within {RADIUS} flips")
+        ax.set_title(f"{found.size} pixels {name}, within {RADIUS} flips")
         yield kind, ax
 
 

@@ -4,8 +4,8 @@ Three roads lead to the same reduced diagram. *table* visits all settings of the
 beforehand. *layered* merges states on the way; its cost is the number of distinct states, which nothing
 cheap foretells. *relational* composes the diagrams of neurons, block by block, in a library's manager: on all
 networks measured it took some thirty times as long (``benchmarks/diagrams.py``), so it is there to be asked for, and to
-check the others, with which it shares no code. ``auto`` lets the layered road try for as many states as the table would
-cost, and then falls back on the table.
+check the others, with which it shares no code. ``auto`` lets the layered road try for a third of what the
+table would cost, and then falls back on the table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from bnnverify.errors import UnsupportedError, UsageError
 from bnnverify.theories import Theory
 
 NODE_LIMIT = 100_000_000
-STATE_SECONDS = 1.5e-6
+STATE_SECONDS = 2.5e-6
+TRIED_SHARE = 1 / 3
 AT_ONCE_SECONDS = 0.005
 
 Compile = Callable[["_Problem", int], tuple[FlatDiagram, int]]
@@ -119,7 +120,7 @@ def _by_cost(problem: _Problem, limit: int) -> Compilation:
         return _by("layered", problem, limit)
     if table > AT_ONCE_SECONDS:
         try:
-            return _by("layered", problem, min(limit, int(table / STATE_SECONDS)))
+            return _by("layered", problem, min(limit, int(TRIED_SHARE * table / STATE_SECONDS)))
         except TooManyNodesError:
             pass
     return _by("table", problem, limit)
