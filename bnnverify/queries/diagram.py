@@ -283,7 +283,8 @@ class Diagram:
     def essential(self, label: int | None = None) -> dict[int, int]:
         """The free inputs that have one value, +1 or -1, in all inputs of a class: its backbone."""
         values = essential_literals(self.flat, self.roots_of([self.label if label is None else label]))
-        return {int(i): 2 * int(v) - 1 for i, v in zip(self.inputs, values, strict=True) if v >= 0}
+        found = zip(self.inputs.tolist(), values.tolist(), strict=True)
+        return {index: 2 * value - 1 for index, value in sorted(found) if value >= 0}
 
     def prime_implicants(self, label: int | None = None, *, node_limit: int | None = None) -> SetFamily:
         """All prime implicants of a class over the levels, as a family of literals ``2 * level + value``."""
