@@ -8,6 +8,7 @@ import pytest
 import bnnverify as bv
 from bnnverify.data.bundled import bundled_features, bundled_images, bundled_instances, bundled_network
 from bnnverify.errors import UnsupportedError, UsageError
+from bnnverify.explanations.oracle import UNDECIDED
 from tests.agreement import any_region
 from tests.oracle import class_of, classes_of, members_of, random_network
 
@@ -123,3 +124,11 @@ def test_limits_are_verdicts():
     answer = bv.explain(network, x, bv.HammingBall(x, 8), engine="bdd", timeout=0.3)
     assert answer.verdict is bv.Verdict.TIMEOUT
     assert answer.to_dict()["features"] is None
+
+
+def test_what_is_neither_found_nor_excluded_is_unknown(monkeypatch):
+    monkeypatch.setattr("bnnverify.explanations.decision_oracle.DecisionOracle.counterexample", lambda *_: UNDECIDED)
+    network = bv.Network([bv.Block([[1, 1, 1]], [0])], bv.Output([[1], [-1]]))
+    answer = bv.explain(network, [1, 1, 1], kind="cxp", engine="decisions")
+    assert answer.verdict is bv.Verdict.UNKNOWN
+    assert (answer.features, answer.kind) == (None, "bound")

@@ -83,7 +83,8 @@ def explain(
     Other arguments, limits and errors are those of :func:`bnnverify.count`.
 
     Returns:
-        ANSWERED, of kind ``exact`` if minimality (or, where asked for, least size) is proved, else ``bound``.
+        ANSWERED, of kind ``exact`` if minimality (or, where asked for, least size) is proved, else ``bound``;
+        UNKNOWN if nothing was found and nothing excluded.
 
     >>> import bnnverify as bv
     >>> net = bv.Network([bv.Block([[1, 1, 1]], [1])], bv.Output([[1], [-1]]))
@@ -102,14 +103,14 @@ def explain(
     asked = _Asked(question, kind, features, valid, ties, engine, most, call_seconds, timeout, seed)
     outcome, limit = run_watched(lambda report: _explained(asked), timeout=timeout, memory=memory)
     shared: dict[str, Any] = {
-        "verdict": outcome.limit or Verdict.ANSWERED,
         "ties": ties,
         "region": summarize(around, members),
         "input_class": question.label,
         "seed": seed,
     }
     if outcome.result is None:
-        return ExplainResult(explanation=kind, **shared, **solved_fields(outcome, engine, limit))
+        verdict = outcome.limit or Verdict.UNKNOWN
+        return ExplainResult(explanation=kind, verdict=verdict, **shared, **solved_fields(outcome, engine, limit))
     return replace(outcome.result, **shared, seconds=outcome.seconds)
 
 
@@ -239,7 +240,7 @@ def _one(asked: _Asked, over: _Oracle, left: float | None) -> ExplainResult:
     proved = found.minimum if kind in (Kind.MIN_AXP, Kind.MIN_CXP) else found.minimal
     flips = [int(over.inputs[v]) for v in found.flips]
     return ExplainResult(
-        **_shared(asked, over, proved),
+        **_shared(asked, over, proved, known=found.exists is not None),
         features=features,
         names=asked.named(features),
         minimal=found.minimal,
@@ -257,10 +258,10 @@ def _witness(question: Question, flips: Sequence[int]) -> Witness:
     return replayed(question, bits)
 
 
-def _shared(asked: _Asked, over: _Oracle, proved: bool) -> dict[str, Any]:
+def _shared(asked: _Asked, over: _Oracle, proved: bool, *, known: bool = True) -> dict[str, Any]:
     """Fields of every answer; :func:`explain` fills in the rest."""
     return {
-        "verdict": Verdict.ANSWERED,
+        "verdict": Verdict.ANSWERED if known else Verdict.UNKNOWN,
         "explanation": asked.kind,
         "kind": "exact" if proved else "bound",
         "engine": over.engine,
