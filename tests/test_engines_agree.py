@@ -17,6 +17,12 @@ from tests.oracle import class_of, classes_of, counted, members_of, random_netwo
 BATCH = 250
 
 
+def batches(first, how_many, at_once):
+    """The first seed of every batch; those past the first few are left to the slow run."""
+    starts = range(first, first + how_many * BATCH, BATCH)
+    return [pytest.param(s, marks=[] if i < at_once else [pytest.mark.slow]) for i, s in enumerate(starts)]
+
+
 def test_the_whole_array_oracle_equals_the_nested_loops():
     def check(rng):
         network = random_network(rng)
@@ -27,7 +33,7 @@ def test_the_whole_array_oracle_equals_the_nested_loops():
     over_seeds(check, 0, BATCH)
 
 
-@pytest.mark.parametrize("first", range(0, 20 * BATCH, BATCH))
+@pytest.mark.parametrize("first", batches(0, 20, 8))
 def test_all_engines_equal_brute_force_on_networks_of_bits(first):
     def check(rng):
         network = random_network(rng)
@@ -36,7 +42,7 @@ def test_all_engines_equal_brute_force_on_networks_of_bits(first):
     over_seeds(check, first, BATCH)
 
 
-@pytest.mark.parametrize("first", range(10_000, 10_000 + 4 * BATCH, BATCH))
+@pytest.mark.parametrize("first", batches(10_000, 4, 3))
 def test_all_engines_equal_brute_force_on_networks_that_binarize_pixels(first):
     def check(rng):
         network = random_pixel_network(rng)

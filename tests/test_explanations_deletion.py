@@ -259,21 +259,5 @@ def test_questions_that_make_no_sense_are_refused(changed, message):
         DiagramOracle(diagram, [1], **arguments)
 
 
-def test_results_print_as_the_contract_says():
-    oracle = oracle_of(([[0, 1, 1, 1], [1, 0, 0, 0]], [1], (1, 1), ((0,), (1,))))
-    assert explanation(oracle, Kind.MIN_CXP).to_dict() == {
-        "explanation": "min-cxp",
-        "features": [0, 1],
-        "size": 2,
-        "minimal": True,
-        "minimum": True,
-        "lower": 2,
-        "upper": 2,
-        "undecided": [],
-        "flips": [0, 1],
-        "oracle_calls": 1,
-    }
-
-
 def test_minimal_keeps_what_contains_no_other():
     assert minimal({frozenset({0}), frozenset({0, 1}), frozenset({2})}) == {frozenset({0}), frozenset({2})}

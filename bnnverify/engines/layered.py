@@ -31,6 +31,7 @@ from bnnverify.diagram.reduce import Reducer
 from bnnverify.diagram.unique import MOST_NODES, TooManyNodesError
 from bnnverify.engines.packed import PackedTail, pack_tail, possible_classes, score
 from bnnverify.engines.residual import Residual, suffix_sums
+from bnnverify.engines.statemap import row_hash
 
 FIRST_STATES = 1 << 12
 SLOTS = 1 << 17
@@ -224,15 +225,6 @@ def _words(marks: NDArray[np.bool_], words: int) -> NDArray[np.uint64]:
 
 
 @njit(cache=True, nogil=True)
-def _hash(keys, row):  # type: ignore[no-untyped-def]
-    mixed = np.uint64(0x243F6A8885A308D3)
-    for w in range(keys.shape[1]):
-        mixed = (mixed ^ keys[row, w]) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    return mixed
-
-
-@njit(cache=True, nogil=True)
 def _grown(rows, n, words):  # type: ignore[no-untyped-def]
     """The rows with twice the room, and the table of the first n."""
     more = np.zeros(2 * rows.size, dtype=rows.dtype)
@@ -240,7 +232,7 @@ def _grown(rows, n, words):  # type: ignore[no-untyped-def]
     keys = more.view(np.uint64).reshape(-1, words)
     table = np.full(2 * keys.shape[0], -1, dtype=np.int32)
     for row in range(n):
-        slot = _hash(keys, row) & np.uint64(table.size - 1)
+        slot = row_hash(keys, row, words) & np.uint64(table.size - 1)
         while table[slot] >= 0:
             slot = (slot + np.uint64(1)) & np.uint64(table.size - 1)
         table[slot] = row
@@ -389,7 +381,7 @@ def _expand(rows, n, at, problem, theory, tail, bounds, children, limit):  # typ
                 to_keys[found, :] = 0
             to_keys[found, words - 2] = valid
             to_keys[found, words - 1] = np.uint64(left) << np.uint64(8) | np.uint64(winner + 1)
-            slot = _hash(to_keys, found) & np.uint64(table.size - 1)
+            slot = row_hash(to_keys, found, words) & np.uint64(table.size - 1)
             while table[slot] >= 0 and (to_keys[table[slot]] != to_keys[found]).any():
                 slot = (slot + np.uint64(1)) & np.uint64(table.size - 1)
             if table[slot] < 0:

@@ -26,7 +26,8 @@ class TooManyStatesError(Exception):
 
 
 @njit(cache=True, nogil=True)
-def _hash(keys, row, n_words):  # type: ignore[no-untyped-def]
+def row_hash(keys, row, n_words):  # type: ignore[no-untyped-def]
+    """A row of words, mixed into one."""
     mixed = np.uint64(0x243F6A8885A308D3)
     for w in range(n_words):
         mixed = (mixed ^ keys[row, w]) * np.uint64(0x9E3779B97F4A7C15)
@@ -47,7 +48,7 @@ def _rehash(keys, n, n_words, size):  # type: ignore[no-untyped-def]
     table = np.full(size, -1, dtype=np.int32)
     mask = np.uint64(size - 1)
     for row in range(n):
-        slot = _hash(keys, row, n_words) & mask
+        slot = row_hash(keys, row, n_words) & mask
         while table[slot] >= 0:
             slot = (slot + np.uint64(1)) & mask
         table[slot] = row
@@ -133,7 +134,7 @@ def push(  # type: ignore[no-untyped-def]
             for g in range(0, width, GROUP):
                 clamped_add(source_rows, s * width + g, columns, chosen[c] * width + g, low, high, rows, n * width + g)
             mask = np.uint64(table.size - 1)
-            slot = _hash(keys, n, n_words) & mask
+            slot = row_hash(keys, n, n_words) & mask
             while table[slot] >= 0 and not _same(keys, table[slot], n, n_words):
                 slot = (slot + np.uint64(1)) & mask
             if table[slot] < 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any
 
 
 class Kind(enum.Enum):
@@ -61,18 +60,3 @@ class Explanation:
         if self.features is not None:
             return True
         return False if self.minimal else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of the JSON contract that belong to the explanation."""
-        return {
-            "explanation": self.kind.value,
-            "features": None if self.features is None else list(self.features),
-            "size": self.size,
-            "minimal": self.minimal,
-            "minimum": self.minimum,
-            "lower": self.lower,
-            "upper": self.size,
-            "undecided": list(self.undecided),
-            "flips": list(self.flips),
-            "oracle_calls": self.oracle_calls,
-        }
