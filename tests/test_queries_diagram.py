@@ -190,3 +190,27 @@ def test_a_diagram_as_a_graph_names_inputs_and_classes():
     diagram = bv.compile(bv.Network([bv.Block([[1, 1, 1]], [0])], bv.Output([[1], [-1]])))
     assert diagram.to_networkx().number_of_nodes() == diagram.n_nodes
     assert 'label="class 1"' in diagram.to_dot()
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (lambda d: d.nearest(norm="linf"), UsageError, "it does not add up"),
+        (lambda d: d.nearest(norm="hamming", costs=[1, 1, 1]), UsageError, "one of them at most"),
+        (lambda d: d.nearest(costs=[1, 1]), UsageError, "expected 3, one an input"),
+        (lambda d: d.nearest(costs=[1, -1, 1]), UsageError, "non-negative"),
+        (lambda d: d.probability([0.5]), UsageError, "expected one, or 3"),
+        (lambda d: d.sample(1, np.random.default_rng(0), classes=[7]), UsageError, "no input"),
+    ],
+)
+def test_questions_that_make_no_sense_are_refused(ask, error, message):
+    diagram = bv.compile(bv.Network([bv.Block([[1, 1, 1]], [0])], bv.Output([[1], [-1]])))
+    with pytest.raises(error, match=message):
+        ask(diagram)
+
+
+def test_chances_of_bits_need_independent_bits():
+    network = bv.Network([bv.Block([[1, 1, 1]], [0])], bv.Output([[1], [-1]]))
+    diagram = bv.compile(network, bv.HammingBall([1, 1, 1], 1))
+    with pytest.raises(UnsupportedError, match="independent bits"):
+        diagram.shapley(p=0.3)

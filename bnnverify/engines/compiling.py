@@ -26,6 +26,7 @@ from bnnverify.engines.relational import compile_relational
 from bnnverify.engines.residual import Residual
 from bnnverify.errors import UnsupportedError, UsageError
 from bnnverify.theories import Theory
+from encoders.manager import available_backends
 
 NODE_LIMIT = 100_000_000
 STATE_SECONDS = 2.5e-6
@@ -145,7 +146,8 @@ def _layered(problem: _Problem, limit: int) -> tuple[FlatDiagram, int]:
 
 
 def _relational(problem: _Problem, limit: int) -> tuple[FlatDiagram, int]:
-    diagram, peak = compile_relational(problem.residual, problem.levels, node_limit=limit)
+    backend = available_backends()[0]
+    diagram, peak = compile_relational(problem.residual, problem.levels, backend=backend, node_limit=limit)
     return _restricted(diagram, problem.valid, limit), peak
 
 

@@ -32,7 +32,7 @@ from bnnverify.diagram.families import SetFamily
 from bnnverify.diagram.features import essential_literals
 from bnnverify.diagram.flat import FlatDiagram
 from bnnverify.diagram.primes import prime_implicants
-from bnnverify.errors import UsageError
+from bnnverify.errors import UnsupportedError, UsageError
 from bnnverify.network import BitInput, Network, ThresholdInput
 from bnnverify.queries.asking import Question, ask, replayed
 from bnnverify.queries.results import Ties, Witness
@@ -148,32 +148,51 @@ class Diagram:
         return tuple({c: n for c, n in zip(self.classes, row, strict=True) if n} for row in rows)
 
     def nearest(
-        self, instance: ArrayLike | None = None, *, norm: str | None = None, target: int | None = None
+        self,
+        instance: ArrayLike | None = None,
+        *,
+        norm: str | None = None,
+        costs: ArrayLike | None = None,
+        target: int | None = None,
     ) -> Witness | None:
         """The input of another class (or of the target) that costs least, executed; None if there is none."""
-        return next(self.k_nearest(instance, norm=norm, target=target), None)
+        return next(self.k_nearest(instance, norm=norm, costs=costs, target=target), None)
 
     def k_nearest(
-        self, instance: ArrayLike | None = None, *, norm: str | None = None, target: int | None = None
+        self,
+        instance: ArrayLike | None = None,
+        *,
+        norm: str | None = None,
+        costs: ArrayLike | None = None,
+        target: int | None = None,
     ) -> Iterator[Witness]:
         """Inputs of another class (or of the target), cheapest first, each executed.
 
         Args:
             norm: ``hamming``, ``l0``, ``l1`` or ``l2`` (sum of squares); default flipped bits.
+            costs: ``(n_inputs,)`` non-negative integers in its place, what flipping each bit costs.
+
+        Raises:
+            UsageError: if both are given, or one does not fit.
         """
         about = self.instance if instance is None else self.network.input.read(np.asarray(instance)).reshape(-1)
         question = ask(self.network, about, self.region, self.ties, target)
-        costs = self._costs(about, norm)
+        prices = self._costs(about, norm, costs)
         roots = self.roots_of(question.wanted)
-        for cost, row in nearest_pass.k_nearest(self.flat, roots, self.levels_of(about), costs):
+        for cost, row in nearest_pass.k_nearest(self.flat, roots, self.levels_of(about), prices):
             yield self._witness(question, row, cost)
 
-    def _costs(self, instance: NDArray[Any], norm: str | None) -> NDArray[np.int64]:
-        if norm is None:
-            return np.ones(self.inputs.size, dtype=np.int64)
+    def _costs(self, instance: NDArray[Any], norm: str | None, costs: ArrayLike | None) -> NDArray[np.int64]:
         if norm == "linf":
             raise UsageError("norm linf: it does not add up; compile a pixel box, or use bnnverify.radius")
-        return least_perturbation_costs(self.network, instance, norm)[self.inputs]
+        if norm is not None and costs is not None:
+            raise UsageError("norm and costs: expected one of them at most")
+        if norm is not None:
+            return least_perturbation_costs(self.network, instance, norm)[self.inputs]
+        prices = np.ones(self.network.n_inputs, dtype=np.int64) if costs is None else np.asarray(costs)
+        if prices.shape != (self.network.n_inputs,):
+            raise UsageError(f"costs of shape {prices.shape}: expected {self.network.n_inputs}, one an input")
+        return prices[self.inputs]
 
     def _witness(self, question: Question, row: NDArray[np.uint8], cost: int) -> Witness:
         found = replayed(question, self.bits_at(row[None])[0])
@@ -214,22 +233,41 @@ class Diagram:
         Args:
             p: one probability for all, or ``(n_inputs,)``; fractions give exact fractions.
         """
-        chances = [p] * self.inputs.size if np.ndim(p) == 0 else [p[i] for i in self.inputs]
-        return dict(zip(self.classes, probability_pass.probability(self.flat, chances), strict=True))
+        found = probability_pass.probability(self.flat, self._chances(p))
+        return dict(zip(self.classes, found, strict=True))
+
+    def derivatives(self, label: int | None = None, p: Any = Fraction(1, 2)) -> Numbers:
+        """For each input how the chance of a class (default: the centre's) grows with that of its bit being +1.
+
+        It is also the chance with the bit at +1 less that with the bit at -1; fixed inputs have 0. Arguments as for
+        :meth:`probability`.
+        """
+        roots = self.roots_of([self.label if label is None else label])
+        return self._by_input(probability_pass.derivatives(self.flat, roots, self._chances(p)))
+
+    def _chances(self, p: Any) -> list[Any]:
+        """The chance of +1 at each level."""
+        if np.ndim(p) == 0:
+            return [p] * self.inputs.size
+        if len(p) != self.network.n_inputs:
+            raise UsageError(f"{len(p)} probabilities: expected one, or {self.network.n_inputs}, one an input")
+        return [p[i] for i in self.inputs]
 
     def shapley(
         self,
         instance: ArrayLike | None = None,
         *,
         groups: Sequence[Sequence[int]] | None = None,
+        p: Any = None,
         exact: bool = False,
         method: Literal["shapley", "banzhaf"] = "shapley",
     ) -> Numbers:
         """SHAP (or Banzhaf) values of "the class is this instance's", compared with independent random features.
 
-        Free bits are fair coins; under a theory, all valid codes of a feature are equally likely.
+        Free bits are fair coins, or as ``p`` says; under a theory, all valid codes of a feature are equally likely.
 
         Args:
+            p: chance of +1, as for :meth:`probability`; not under a theory.
             groups: the input bits of each feature, as ``FeatureGroups.groups`` has them; default one feature an input,
                 fixed ones worth 0.
             exact: fractions rather than floats.
@@ -237,11 +275,15 @@ class Diagram:
         Raises:
             UnsupportedError: if features depend on one another, by a budget or by constraints that link them.
         """
+        if p is not None and not self.is_cube:
+            raise UnsupportedError("chances of bits: they need independent bits, without a ball or a theory")
         x, roots = self.levels_of(instance), self.roots_of([self.class_of(instance)])
+        chances = None if p is None else self._chances(p)
         features = [[level] for level in range(self.inputs.size)] if groups is None else self.level_groups(groups)
         occurring = [feature for feature in features if feature]
         values_of = shapley_pass.shapley if method == "shapley" else banzhaf_pass.banzhaf
-        values = values_of(self.flat, roots, x, features=occurring, valid=self._shares(occurring), exact=exact)
+        valid = self._shares(occurring)
+        values = values_of(self.flat, roots, x, p=chances, features=occurring, valid=valid, exact=exact)
         if groups is None:
             return self._by_input(values)
         found = iter(values)
