@@ -161,6 +161,9 @@ def print_orders(asked: list[Question], node_limit: int, sifted_nodes: int) -> N
     rows: dict[str, list[list[float]]] = {"free bits": [], "balls": []}
     for question in asked:
         sizes = [_nodes(question.residual, order(question.residual), node_limit) for order in ORDERS.values()]
+        if any(math.isnan(size) for size in sizes):
+            print(f"{question.label:38}past the limit in some order")
+            continue
         sizes.append(_sifted(question.residual, node_limit) if max(sizes) <= sifted_nodes else math.nan)
         print(f"{question.label:38}" + "".join(f"{size:>13.0f}" for size in sizes), flush=True)
         if min(sizes[:-1]) > SMALL:
@@ -172,7 +175,10 @@ def print_orders(asked: list[Question], node_limit: int, sifted_nodes: int) -> N
 
 
 def _nodes(residual: Residual, levels: NDArray[np.int64], node_limit: int) -> float:
-    return layered.compile_layered(residual, levels, node_limit=node_limit)[0].n_nodes
+    try:
+        return layered.compile_layered(residual, levels, node_limit=node_limit)[0].n_nodes
+    except TooManyNodesError:
+        return math.nan
 
 
 def _sifted(residual: Residual, node_limit: int) -> float:
