@@ -3,14 +3,12 @@
 Bits are decided in the order of the levels. What the rest of the network can still see of the decided
 ones is the vector of slacks, the rest taken at the centre, and the budget left; inputs that agree in it
 are one *state*. A slack that the flips still affordable cannot carry across zero is decided and
-forgotten but for its sign; a state whose class follows by interval bounds, or stays whatever single bit flips where
-one flip is left, keeps its class and budget alone;
-a budget that pays for all that is left is no limit. What makes inputs valid (one-hot groups, say) is followed
-along as a node of the theory's own diagram. So states merge long before the reduction, which then
-makes equal nodes one (:mod:`bnnverify.diagram.reduce`). Distinct answers are few, so they are looked up in
-a small cache by the decided bits and the signs of the others.
+forgotten but for its sign; a state whose class is sure (:mod:`bnnverify.engines.settling`) keeps its class and
+budget alone; a budget that pays for all that is left is no limit. What makes inputs valid (one-hot groups, say)
+is followed along as a node of the theory's own diagram. So states merge long before the reduction, which then
+makes equal nodes one (:mod:`bnnverify.diagram.reduce`).
 
-Cost: about 100 ns a state and level, and one reduction. It takes any costs and any budget.
+Cost: 1 to 3 us a state, and one reduction. It takes any costs and any budget.
 References: as for compiling knapsack and threshold constraints, Behle, "On threshold BDDs and the optimal variable
 ordering problem", 2007.
 """
@@ -24,22 +22,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bnnverify.bits import pack
 from bnnverify.diagram.apply import constant
 from bnnverify.diagram.flat import FALSE, TRUE, FlatDiagram
 from bnnverify.diagram.reduce import Reducer
 from bnnverify.diagram.unique import MOST_NODES, TooManyNodesError
-from bnnverify.engines.packed import PackedTail, pack_tail, possible_classes, score
+from bnnverify.engines.packed import pack_tail
 from bnnverify.engines.residual import Residual, suffix_sums
+from bnnverify.engines.settling import make_settler, sure_winner
 from bnnverify.engines.statemap import row_hash
 
 FIRST_STATES = 1 << 12
-SLOTS = 1 << 17
-FLIPS_AT_ONCE = 128
-TRIED, SETTLED, TRIES_TO_JUDGE = 0, 1, 1024
 FAR: dict[type[np.signedinteger[Any]], int] = {np.int8: 120, np.int16: 32_000, np.int32: 1 << 30}
 MARGIN = 20
-UNKNOWN = -2
 
 
 class Leveled(NamedTuple):
@@ -62,29 +56,6 @@ class Leveled(NamedTuple):
     k: int
     width: int
     far: int
-
-
-class Bounds(NamedTuple):
-    """What decides a state's class, and a cache of it by known bits and signs of slacks.
-
-    ``slots`` ``(SLOTS, 2 * words)`` hold the bits looked up, ``winners`` ``(SLOTS,)`` their answers; ``signs``
-    ``(words,)`` and ``context`` describe the state at hand. ``plus`` and ``minus`` ``(m, words)`` are the slacks
-    that a level's flip raises and lowers. ``stats`` counts tries of single flips, and those that settled a class.
-    The other arrays are scratch.
-    """
-
-    slots: NDArray[np.uint64]
-    winners: NDArray[np.int64]
-    context: NDArray[np.uint64]
-    possible: NDArray[np.bool_]
-    signs: NDArray[np.uint64]
-    plus: NDArray[np.uint64]
-    minus: NDArray[np.uint64]
-    patterns: NDArray[np.uint64]
-    scratch: NDArray[np.uint64]
-    counts: NDArray[np.int64]
-    keys: NDArray[np.int64]
-    stats: NDArray[np.int64]
 
 
 def compile_layered(
@@ -150,11 +121,11 @@ def _layers(residual: Residual, levels: NDArray[np.int64], valid: FlatDiagram, l
     problem, rows = _leveled(residual, levels, int(valid.roots[0]))
     theory = valid.level, valid.low, valid.high
     tail, n, total, layers = pack_tail(residual), 1, 0, []
-    bounds = _no_bounds(residual, levels, tail)
+    settler = make_settler(residual, levels, tail)
     for level in range(levels.size):
         children = np.empty((2, n), dtype=np.int32)
         rows, n = _expand(
-            rows, np.int64(n), np.int64(level), problem, theory, tail, bounds, children, np.int64(limit - total)
+            rows, np.int64(n), np.int64(level), problem, theory, tail, settler, children, np.int64(limit - total)
         )
         total += n
         if total > limit:
@@ -200,30 +171,6 @@ def _narrowest(reach: int) -> type[np.signedinteger[Any]]:
     return next(dtype for dtype, far in FAR.items() if reach + MARGIN <= far)
 
 
-def _no_bounds(residual: Residual, levels: NDArray[np.int64], tail: PackedTail) -> Bounds:
-    words, columns = tail.signs.shape[1], residual.columns[levels]
-    return Bounds(
-        slots=np.zeros((SLOTS, 2 * words), dtype=np.uint64),
-        winners=np.full(SLOTS, UNKNOWN, dtype=np.int64),
-        context=np.zeros((len(residual.blocks) + 1, 2, words), dtype=np.uint64),
-        possible=np.zeros(residual.classes.size, dtype=np.bool_),
-        signs=np.zeros(words, dtype=np.uint64),
-        plus=_words(columns > 0, words),
-        minus=_words(columns < 0, words),
-        patterns=np.zeros((words, FLIPS_AT_ONCE), dtype=np.uint64),
-        scratch=np.zeros((words, FLIPS_AT_ONCE), dtype=np.uint64),
-        counts=np.zeros(FLIPS_AT_ONCE, dtype=np.int64),
-        keys=np.zeros(FLIPS_AT_ONCE, dtype=np.int64),
-        stats=np.zeros(2, dtype=np.int64),
-    )
-
-
-def _words(marks: NDArray[np.bool_], words: int) -> NDArray[np.uint64]:
-    """Marks ``(m, k)`` packed to ``(m, words)``."""
-    packed = pack(np.where(marks, 1, -1).astype(np.int8))
-    return np.pad(packed, [(0, 0), (0, words - packed.shape[1])])
-
-
 @njit(cache=True, nogil=True)
 def _grown(rows, n, words):  # type: ignore[no-untyped-def]
     """The rows with twice the room, and the table of the first n."""
@@ -264,80 +211,7 @@ def _move(rows, source, target_rows, target, flips, affordable, at, problem, con
 
 
 @njit(cache=True, nogil=True)
-def _winner(affordable, tail, bounds):  # type: ignore[no-untyped-def]
-    """The class row of all inputs of the state at hand, or -1 where that is not known; looked up where it can be.
-
-    Values decide if bounds do; signs are those values, and what they would be if no more bits flip.
-    """
-    slots, winners, context, signs = bounds.slots, bounds.winners, bounds.context, bounds.signs
-    words, single = context.shape[2], affordable == 1
-    mixed = np.uint64(single)
-    for w in range(words):
-        mixed = (mixed ^ context[0, 0, w]) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = ((mixed >> np.uint64(31)) ^ mixed ^ signs[w]) * np.uint64(0xD6E8FEB86659FD93)
-        mixed ^= mixed >> np.uint64(32)
-    slot = (mixed & np.uint64(SLOTS // 2 - 1)) * np.uint64(2) + np.uint64(single)
-    same = winners[slot] != UNKNOWN
-    for w in range(words):
-        same &= slots[slot, w] == context[0, 0, w] and slots[slot, words + w] == signs[w]
-    if same:
-        return winners[slot]
-    for w in range(words):
-        slots[slot, w], slots[slot, words + w] = context[0, 0, w], signs[w]
-    winner = possible_classes(tail, context, bounds.possible)
-    winners[slot] = winner if bounds.possible.sum() == 1 else np.int64(-1)
-    if winners[slot] < 0 and single and _is_worth_trying(bounds.stats):
-        winners[slot] = _after_one_flip(tail, bounds)
-        bounds.stats[TRIED] += 1
-        bounds.stats[SETTLED] += winners[slot] >= 0
-    return winners[slot]
-
-
-@njit(cache=True, nogil=True)
-def _is_worth_trying(stats):  # type: ignore[no-untyped-def]
-    """Whether single flips settle a fair share of the states, as far as is known."""
-    return stats[TRIED] < TRIES_TO_JUDGE or 4 * stats[SETTLED] >= stats[TRIED]
-
-
-@njit(cache=True, nogil=True)
-def _after_one_flip(tail, bounds):  # type: ignore[no-untyped-def]
-    """The class row that stays whichever single level flips, or none; or -1. All levels are tried, for the cache."""
-    signs, context, plus, minus, patterns = bounds.signs, bounds.context, bounds.plus, bounds.minus, bounds.patterns
-    words, n, common = signs.size, 1, np.int64(-1)
-    for w in range(words):
-        patterns[w, 0] = signs[w]
-    for level in range(plus.shape[0]):
-        changed = np.uint64(0)
-        for w in range(words):
-            flips = ~context[0, 0, w] & ((signs[w] & minus[level, w]) | (~signs[w] & plus[level, w]))
-            patterns[w, n] = signs[w] ^ flips
-            changed |= flips
-        n += changed != 0
-        if n == FLIPS_AT_ONCE or level == plus.shape[0] - 1:
-            common = _common_row(n, common, tail, bounds)
-            n = 0
-            if common < 0:
-                return common
-    return common
-
-
-@njit(cache=True, nogil=True)
-def _common_row(n, common, tail, bounds):  # type: ignore[no-untyped-def]
-    """The class row of all the first n patterns, and of ``common`` unless that is -1; or -1."""
-    if n == 0:
-        return common
-    score(bounds.patterns, n, tail, bounds.scratch, bounds.counts, bounds.keys)
-    mask = np.uint64(tail.row_of_code.size - 1)
-    for i in range(n):
-        row = tail.row_of_code[np.uint64(bounds.keys[i]) & mask]
-        if common >= 0 and row != common:
-            return np.int64(-1)
-        common = row
-    return common
-
-
-@njit(cache=True, nogil=True)
-def _expand(rows, n, at, problem, theory, tail, bounds, children, limit):  # type: ignore[no-untyped-def]
+def _expand(rows, n, at, problem, theory, tail, settler, children, limit):  # type: ignore[no-untyped-def]
     """The states of the next level: their rows and number; fills ``children``. Stops early past ``limit`` states."""
     width, words = problem.width, problem.width * rows.itemsize // 8
     keys = rows.view(np.uint64).reshape(-1, words)
@@ -370,10 +244,10 @@ def _expand(rows, n, at, problem, theory, tail, bounds, children, limit):  # typ
                     affordable,
                     at,
                     problem,
-                    bounds.context,
-                    bounds.signs,
+                    settler.context,
+                    settler.signs,
                 )
-                winner = _winner(affordable, tail, bounds)
+                winner = sure_winner(affordable, tail, settler)
             if winner >= 0:
                 if left == owed and valid == TRUE:
                     children[bit, s] = -1 - winner
