@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bnnverify.queries.diagram import Diagram
 
 N_INPUTS, N_HIDDEN, N_FREE = 40, 9, 12
+PAST_8_BITS = 400
 COMPILING = "compiling kernels, once per installation ..."
 
 
@@ -89,6 +90,7 @@ def compile_kernels() -> None:
 
 def compile_diagram_kernels() -> None:
     """The same for what compiles diagrams and what passes over them."""
+    from bnnverify.diagram.unique import doubled, empty
     from bnnverify.queries.compare import compare
     from bnnverify.queries.compile import compile as compile_diagram
     from bnnverify.queries.explain import explain
@@ -100,6 +102,10 @@ def compile_diagram_kernels() -> None:
     valid = Theory((OneHot((0, 1, 2)),))
     for region, road, theory in ((ball, "layered", valid), (ball, "layered", None), (free, "table", None)):
         _visit(compile_diagram(network, region, road=road, theory=theory))
+    level, low, high, table = empty(2, 1)
+    doubled(level, low, high, table, 2, 2)
+    wide, start = _wide_network()
+    compile_diagram(wide, HammingBall(start, 1), road="layered")
     for kind in KINDS:
         explain(network, center, free, kind=kind)
     compare(network, network, ball)
@@ -116,6 +122,16 @@ def _visit(diagram: Diagram) -> None:
     diagram.influence()
     list(islice(diagram.stream([diagram.label]), 2))
     diagram.probability(0.5)
+
+
+def _wide_network() -> tuple[Any, Any]:
+    """A network whose slacks move too far for 8 bits, with an instance at the brink."""
+    import numpy as np
+
+    from bnnverify.network import Block, Network, Output
+
+    block = Block(np.ones((1, PAST_8_BITS), dtype=np.int8), np.zeros(1, dtype=np.int64))
+    return Network((block,), Output(np.array([[1], [-1]]))), np.resize([1, -1], PAST_8_BITS)
 
 
 def _small_networks() -> list[tuple[Any, Any]]:

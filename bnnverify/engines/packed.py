@@ -59,7 +59,7 @@ def pack_tail(residual: Residual) -> PackedTail:
         limits=np.concatenate(limits).astype(np.int64),
         slopes=_narrowed(-2 * residual.slopes),
         offsets=residual.offsets + residual.slopes * fan_in[-1],
-        keys=residual.slopes[:, None] * residual.output,
+        keys=np.ascontiguousarray(residual.slopes[:, None] * residual.output),
         key_offsets=residual.offsets,
         row_of_code=np.searchsorted(residual.classes, residual.decode).clip(max=residual.classes.size - 1),
     )
