@@ -16,7 +16,6 @@ from tests.paths import needs_peers
 NO_NETWORKS = {
     "empty.npz": (b"", "an empty file"),
     "notes.txt": (b"hello, this is no network", "not a network: expected an .npz"),
-    "model.onnx": (b"\x08\x07\x12\x07pytorch", "ONNX is not supported yet"),
     "inputs.npy": (b"\x93NUMPY\x01\x00v\x00{}", "a single array (.npy), expected a network"),
     "model.pkl": (b"\x80\x04K\x01.", "a pickle, which could run code"),
     "half.npz": (b"PK\x03\x04", "damaged or truncated zip archive"),

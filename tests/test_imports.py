@@ -122,7 +122,7 @@ ROOMS = [
     {"inference"},
     {"formats"},
     {"data", "summary"},
-    {"diagram"},
+    {"diagram", "solver"},
     {"engines"},
     {"explanations"},
     {"queries"},

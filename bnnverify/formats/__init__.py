@@ -8,10 +8,11 @@ from pathlib import Path
 from bnnverify.formats import native
 from bnnverify.formats.floatmodel import PixelScale
 from bnnverify.formats.loading import load, load_float, load_with_notes
+from bnnverify.formats.onnx_write import save_onnx
 from bnnverify.formats.unstated import Unstated
 from bnnverify.network import Network
 
-__all__ = ["PixelScale", "Unstated", "load", "load_float", "load_with_notes", "save"]
+__all__ = ["PixelScale", "Unstated", "load", "load_float", "load_with_notes", "save", "save_onnx"]
 
 
 def save(network: Network, path: str | PathLike[str]) -> None:

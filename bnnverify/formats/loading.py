@@ -2,7 +2,8 @@
 
 A folder with ``blk1`` or ``out_blk`` is BDD4BNN's; a zip archive of arrays is the own format if it
 has a schema, else Chainer's if it has ``output_lin``; a zip with a pickle inside, or torch's older
-magic number, is a state dict. Every refusal starts with the file's name.
+magic number, is a state dict. ONNX has no magic number: a file is taken for it if its name ends so
+or its first bytes are a model's fields. Every refusal starts with the file's name.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from bnnverify.errors import ModelFormatError
-from bnnverify.formats import bdd4bnn, chainer_npz, native, state_dict
+from bnnverify.formats import bdd4bnn, chainer_npz, native, onnx_read, state_dict
 from bnnverify.formats.archive import array_names
 from bnnverify.formats.floatmodel import FloatModel, fold
+from bnnverify.formats.onnx_file import looks_like_onnx
 from bnnverify.formats.unstated import Unstated
 from bnnverify.network import Network
 
@@ -34,12 +36,14 @@ class Format(enum.Enum):
     BDD4BNN = "BDD4BNN csv folder"
     CHAINER = "Chainer .npz"
     TORCH = "torch state dict"
+    ONNX = "ONNX"
 
 
 FLOAT_READERS: dict[Format, Callable[[Path, Unstated], FloatModel]] = {
     Format.BDD4BNN: bdd4bnn.read,
     Format.CHAINER: chainer_npz.read,
     Format.TORCH: state_dict.read,
+    Format.ONNX: onnx_read.read,
 }
 
 
@@ -47,7 +51,7 @@ def load(path: str | PathLike[str], *, unstated: Unstated | None = None) -> Netw
     """Read a network; it is named after the file.
 
     Args:
-        path: an own ``.npz``, a BDD4BNN folder, a torch state dict, or a Chainer ``.npz``.
+        path: an own ``.npz``, a BDD4BNN folder, a torch state dict, a Chainer ``.npz`` or an ``.onnx``.
         unstated: facts that the file does not carry, such as an image's shape.
 
     Raises:
@@ -113,6 +117,8 @@ def detect(path: Path) -> Format:
         return _detect_archive(array_names(path))
     if head.startswith(TORCH_MAGIC):
         return Format.TORCH
+    if head and (path.suffix.lower() == ".onnx" or looks_like_onnx(head)):
+        return Format.ONNX
     raise ModelFormatError(_refusal(path, head))
 
 
@@ -136,10 +142,8 @@ def _detect_archive(names: tuple[str, ...]) -> Format:
 def _refusal(path: Path, head: bytes) -> str:
     if not head:
         return "an empty file, expected a network"
-    if ".onnx" in path.suffixes:
-        return "ONNX is not supported yet; give an .npz, a BDD4BNN folder or a torch state dict"
     if head[:1] == b"\x80":
         return "a pickle, which could run code and is never loaded; save it as a torch state dict"
     if head.startswith(b"\x93NUMPY"):
         return "a single array (.npy), expected a network; is this the input?"
-    return "not a network: expected an .npz, a BDD4BNN folder or a torch state dict"
+    return "not a network: expected an .npz, a BDD4BNN folder, a torch state dict or ONNX"
