@@ -1,0 +1,1 @@
+"""A SAT solver that reasons about reified cardinality constraints as they stand."""
