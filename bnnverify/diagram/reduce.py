@@ -78,20 +78,26 @@ class Reducer:
 
 
 def diagram_of_labels(
-    blocks: Iterable[NDArray[np.uint8]], n_levels: int, n_labels: int, *, node_limit: int = MOST_NODES
+    blocks: Iterable[NDArray[np.uint8]],
+    n_levels: int,
+    n_labels: int,
+    labels: Iterable[int],
+    *,
+    node_limit: int = MOST_NODES,
 ) -> FlatDiagram:
-    """One root a label of a table of labels.
+    """One root a wanted label of a table of labels.
 
     Args:
         blocks: the table of ``2 ** n_levels`` labels 0..n_labels - 1 in order, level 0 the slowest variable, cut
             into equal blocks of a power of two.
+        labels: those that get a root, in this order.
 
     Raises:
         TooManyNodesError: past the node limit.
     """
     reducer = Reducer(n_labels, n_levels, node_limit)
     tops = np.array([_reduced(reducer, block.astype(np.int32), n_levels) for block in blocks], dtype=np.int32)
-    return reducer.by_label(_reduced(reducer, tops, tops.size.bit_length() - 1), range(n_labels))
+    return reducer.by_label(_reduced(reducer, tops, tops.size.bit_length() - 1), labels)
 
 
 def _reduced(reducer: Reducer, nodes: NDArray[np.int32], level: int) -> int:

@@ -21,6 +21,7 @@ from bnnverify.diagram.flat import FlatDiagram
 from bnnverify.diagram.reduce import diagram_of_labels
 from bnnverify.diagram.unique import MOST_NODES
 from bnnverify.engines.packed import (
+    PackedTail,
     known_first_bits,
     pack_tail,
     pattern_nanoseconds,
@@ -53,9 +54,9 @@ def compile_table(
     Raises:
         TooManyNodesError: past the limit.
     """
-    n_classes = residual.classes.size
-    diagram = diagram_of_labels(_blocks(residual, levels), levels.size, n_classes + 1, node_limit=node_limit)
-    return diagram.with_roots(range(n_classes)), 1 << levels.size
+    n_classes, blocks = residual.classes.size, _blocks(residual, levels)
+    diagram = diagram_of_labels(blocks, levels.size, n_classes + 1, range(n_classes), node_limit=node_limit)
+    return diagram, 1 << levels.size
 
 
 def predicted_seconds(residual: Residual) -> float | None:
@@ -77,7 +78,8 @@ def _blocks(residual: Residual, levels: NDArray[np.int64]) -> Iterator[NDArray[n
     starts, spent = _settings(residual, levels[: m - run])
     starts = starts + grouped(residual.slacks.clip(-INT8_REACH, INT8_REACH))
     budget = int(residual.costs.sum()) if residual.region.budget is None else residual.region.budget
-    tail, (patterns, scratch, context) = pack_tail(residual), _buffers(residual)
+    tail = pack_tail(residual)
+    patterns, scratch, context = _buffers(residual, tail)
     for first in range(0, len(starts), 1 << (block - run)):
         part = slice(first, first + (1 << (block - run)))
         labels = np.empty((len(starts[part]), len(rows)), dtype=np.uint8)
@@ -109,9 +111,9 @@ def _settings(residual: Residual, levels: NDArray[np.int64]) -> tuple[NDArray[np
     return rows, costs
 
 
-def _buffers(residual: Residual) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+def _buffers(residual: Residual, tail: PackedTail) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
     """Patterns, scratch, and context for bounds."""
-    words = pack_tail(residual).signs.shape[1]
+    words = tail.signs.shape[1]
     shape = (max(n_words(residual.slacks.size), words), BATCH)
     context = np.zeros((len(residual.blocks) + 1, 2, words), dtype=np.uint64)
     return np.zeros(shape, dtype=np.uint64), np.zeros(shape, dtype=np.uint64), context
