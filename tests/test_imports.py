@@ -116,7 +116,7 @@ def test_no_module_but_training_imports_an_extra_at_module_level() -> None:
 
 ROOMS = [
     {"errors", "verdict"},
-    {"bits", "limits", "residues"},
+    {"bits", "limits", "residues", "wholefile"},
     {"network"},
     {"scores", "folding", "regions", "weightflips", "theories"},
     {"inference"},

@@ -14,7 +14,6 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +22,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from bnnverify.errors import ModelFormatError, UsageError
+from bnnverify.errors import ModelFormatError
+from bnnverify.wholefile import whole_file
 
 MAX_BYTES = 1 << 30
 MAX_MEMBERS = 10_000
@@ -103,19 +103,10 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         UsageError: if the file cannot be written; nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(partial, "wb") as stream:
-            _write_zip(stream, arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
-        raise
+    with whole_file(path) as partial, open(partial, "wb") as stream:
+        _write_zip(stream, arrays)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _write_zip(stream: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:

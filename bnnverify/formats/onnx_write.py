@@ -10,8 +10,6 @@ give equal bytes. Cost: four bytes a weight.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from bnnverify.network import (
     QuantizedInput,
     ThresholdInput,
 )
+from bnnverify.wholefile import whole_file
 
 OPSET, IR_VERSION = 13, 8
 GREATEST_SUM = 1 << 22
@@ -75,7 +74,8 @@ def save_onnx(network: Network, path: str | PathLike[str]) -> None:
     place = Path(path)
     if place.suffix.lower() != ".onnx":
         raise UsageError(f"{place}: expected a name that ends in .onnx")
-    _write(place, encode(network))
+    with whole_file(place) as partial:
+        partial.write_bytes(encode(network))
 
 
 def encode(network: Network) -> bytes:
@@ -165,14 +165,3 @@ def _add_output(builder: _Builder, output: Output, *, is_image: bool) -> int:
     builder.append("Mul", "scaled", builder.constant("output_scale", output.scale))
     builder.append("Add", "scores", builder.constant("output_bias", output.bias))
     return int(TensorProto.DOUBLE)
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None

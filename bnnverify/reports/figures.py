@@ -6,20 +6,18 @@ rows give equal files.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bnnverify.errors import UsageError
 from bnnverify.reports.pictures import image_shape
 from bnnverify.reports.pixelplots import plot_mask, plot_values
 from bnnverify.reports.plots import plot_bars, plot_bit_errors, plot_choice, plot_pairs, plot_profile
 from bnnverify.reports.subject import Subject
 from bnnverify.reports.wording import feature_name, feature_noun, feature_value
+from bnnverify.wholefile import whole_file
 
 Row = Mapping[str, Any]
 
@@ -54,17 +52,9 @@ def save_figure(figure: Any, path: Path) -> None:
     """
     import matplotlib
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with matplotlib.rc_context({"svg.hashsalt": "bnnverify"}):
-            figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata=UNDATED[path.suffix])
-        os.replace(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise UsageError(f"--plot {path}: cannot be written ({error.strerror})") from None
-        raise
+    named = f"--plot {path}"
+    with whole_file(path, named=named) as partial, matplotlib.rc_context({"svg.hashsalt": "bnnverify"}):
+        figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata=UNDATED[path.suffix])
 
 
 Draw = Callable[[Any], None]

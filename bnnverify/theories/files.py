@@ -19,7 +19,6 @@ kind is ``one_hot`` or ``thermometer`` with ``bits``, or ``cardinality`` with ``
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from typing import Any
 from bnnverify.errors import InputFormatError, UsageError
 from bnnverify.theories.constraints import Cardinality, Constraint, OneHot, Theory, Thermometer
 from bnnverify.theories.features import Encoding, Feature, FeatureGroups
+from bnnverify.wholefile import whole_file
 
 SCHEMA = "bnnverify-features/1"
 MAX_BYTES = 1 << 24
@@ -55,14 +55,8 @@ def save_features(features: FeatureGroups, path: Path | str) -> None:
     Raises:
         UsageError: if the file cannot be written; nothing is left behind.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(Path(path)) as partial:
         partial.write_text(json.dumps(to_dict(features), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def to_dict(features: FeatureGroups) -> dict[str, Any]:
