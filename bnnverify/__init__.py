@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from bnnverify import faults as faults
     from bnnverify.formats import load as load
     from bnnverify.formats import save as save
     from bnnverify.inference import predict as predict
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bnnverify.network import Output as Output
     from bnnverify.network import QuantizedInput as QuantizedInput
     from bnnverify.network import ThresholdInput as ThresholdInput
+    from bnnverify.proofs.checker import check_proof as check_proof
     from bnnverify.queries.compare import compare as compare
     from bnnverify.queries.compare import criticality as criticality
     from bnnverify.queries.compile import compile as compile
@@ -63,6 +65,7 @@ _HOMES = {
         "QuantizedInput",
         "ThresholdInput",
     ),
+    "bnnverify.proofs.checker": ("check_proof",),
     "bnnverify.queries.compare": ("compare", "criticality"),
     "bnnverify.queries.compile": ("compile",),
     "bnnverify.queries.count": ("count",),
@@ -80,10 +83,12 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *_HOME_OF]
+__all__ = ["__version__", "faults", *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "faults":
+        return import_module("bnnverify.faults")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'bnnverify' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)

@@ -88,7 +88,7 @@ def run_limited(work: Work[T], *, timeout: float | None = None, memory: int | No
         return _run_inline(work, start)
     if not hasattr(os, "fork"):
         raise UnsupportedError("limits on time and memory need a system that can fork; run without them")
-    child = _Child(memory)
+    child = Child(memory)
     try:
         child.start(work)
         kind, value = child.watch(math.inf if timeout is None else start + timeout)
@@ -104,7 +104,7 @@ def run_limited(work: Work[T], *, timeout: float | None = None, memory: int | No
 _LIMITS = {"timeout": Verdict.TIMEOUT, "memory": Verdict.MEMOUT}
 
 
-def _limit_behind(kind: str, child: _Child) -> Verdict | None:
+def _limit_behind(kind: str, child: Child) -> Verdict | None:
     """Which limit ended the child, if any; what it wrote to stderr is shown unless memory ran out."""
     limit = _LIMITS.get(kind) or (child.limit_that_killed() if kind == "died" else None)
     if limit is not Verdict.MEMOUT:
@@ -128,7 +128,7 @@ def _run_inline(work: Work[T], start: float) -> Outcome[T]:
     return Outcome(result, limit, reported[0], time.monotonic() - start, cause)
 
 
-class _Child:
+class Child:
     """The parent's hold on one forked child, leader of its own process group."""
 
     def __init__(self, memory: int | None) -> None:
@@ -169,7 +169,7 @@ class _Child:
                 return "died", None
             if time.monotonic() >= deadline:
                 return "timeout", None
-            if self._outgrew():
+            if self.outgrew():
                 return "memory", None
 
     def stop(self) -> None:
@@ -220,7 +220,7 @@ class _Child:
     def _is_dead(self) -> bool:
         return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def _outgrew(self) -> bool:
+    def outgrew(self) -> bool:
         if self.memory is None:
             return False
         self._peak_mib = max(self._peak_mib, _anonymous_mib(self._pid) - self._base_mib)

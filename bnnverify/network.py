@@ -147,23 +147,64 @@ class ThresholdInput:
 
 @dataclass(frozen=True, eq=False)
 class QuantizedInput:
-    """Integers 0..max_value that feed an integer-weighted first block without binarization."""
+    """Pixels 0..max_value that feed an integer-weighted first block as levels, without binarization.
+
+    Without ``steps`` a pixel is its own level. With them, level k is reached at the pixel ``steps[k - 1]``, so a
+    pixel p has the level ``number of steps <= p``.
+
+    Args:
+        steps: ``(n_levels - 1,)`` non-decreasing pixels of 1..max_value.
+    """
 
     shape: Shape
     max_value: int = 255
+    steps: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", _positive_shape("input", self.shape))
         if not 1 <= self.max_value <= 65535:
             raise ModelFormatError(f"input: max_value {self.max_value}, expected 1..65535")
+        if self.steps is not None:
+            object.__setattr__(self, "steps", self._checked_steps())
+
+    def _checked_steps(self) -> NDArray[np.int64]:
+        steps = _frozen_integers("input steps", self.steps, np.int64)
+        if steps.ndim != 1 or not steps.size or np.any(np.diff(steps) < 0):
+            raise ModelFormatError("input steps: expected a list of pixels, each at least the one before")
+        if steps[0] < 1 or steps[-1] > self.max_value:
+            raise ModelFormatError(f"input steps: expected 1..{self.max_value}, found {steps[0]}..{steps[-1]}")
+        return steps
 
     @property
     def n_inputs(self) -> int:
         return prod(self.shape)
 
+    @property
+    def max_level(self) -> int:
+        """The greatest level that the first block can read."""
+        return self.max_value if self.steps is None else int(self.steps.size)
+
     def read(self, values: Any) -> NDArray[np.int64]:
-        """Levels ``(..., n)`` or ``(..., *shape)`` as checked integers ``(..., n_inputs)``."""
+        """Pixels ``(..., n)`` or ``(..., *shape)`` as checked integers ``(..., n_inputs)``."""
         return _read_levels(values, self.shape, self.max_value)
+
+    def to_levels(self, values: Any) -> NDArray[np.int64]:
+        """Pixels as the levels ``(..., n_inputs)`` that the first block reads."""
+        return self.levels_of(self.read(values))
+
+    def levels_of(self, pixels: NDArray[Any]) -> NDArray[np.int64]:
+        """Checked pixels of any shape as levels of the same shape."""
+        if self.steps is None:
+            return pixels.astype(np.int64, copy=False)
+        return np.searchsorted(self.steps, pixels, side="right").astype(np.int64)
+
+    def realize(self, pixels: NDArray[np.int64], levels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The pixels nearest to ``pixels`` that have these levels, all attainable ones, ``(n,)``."""
+        if self.steps is None:
+            return levels.astype(np.int64)
+        edges = np.concatenate([[0], self.steps, [self.max_value + 1]])
+        nearest: NDArray[np.int64] = np.clip(pixels, edges[levels], edges[levels + 1] - 1)
+        return nearest
 
 
 InputLayer: TypeAlias = BitInput | ThresholdInput | QuantizedInput
@@ -412,6 +453,8 @@ class Network:
         for part in (self.input, *self.blocks, self.output):
             digest.update(type(part).__name__.encode())
             for field in sorted(vars(part)):
+                if getattr(part, field) is None:
+                    continue
                 value = np.ascontiguousarray(getattr(part, field))
                 digest.update(f"{field}{value.dtype.str}{value.shape}".encode() + value.tobytes())
         return digest.hexdigest()

@@ -175,7 +175,11 @@ class PixelBox:
 
     def levels(self, network: Network) -> int:
         """The box's half width in whole grey levels of the network's own scale."""
-        return int(Fraction(self.eps) * _threshold_input(network, "a pixel box").max_value + Fraction(1, 10**9))
+        return self.reach(_threshold_input(network, "a pixel box").max_value)
+
+    def reach(self, max_value: int) -> int:
+        """The half width in whole grey levels of a scale 0..max_value."""
+        return int(Fraction(self.eps) * max_value + Fraction(1, 10**9))
 
     def on(self, network: Network) -> BitRegion:
         layer = _threshold_input(network, "a pixel box")
@@ -308,7 +312,9 @@ def _center_bits(network: Network, center: NDArray[Any]) -> tuple[NDArray[np.int
     """The centre's bits, and the indices of those that some input can flip."""
     layer = network.input
     if isinstance(layer, QuantizedInput):
-        raise UnsupportedError(f"{network.name} reads quantized integers; exact engines need bits or binarized pixels")
+        raise UnsupportedError(
+            f"{network.name} reads quantized integers; ask for robustness, radius, or a count by approx"
+        )
     bits = _single(layer.to_bits(center), network)
     if isinstance(layer, BitInput):
         return bits, np.arange(network.n_inputs, dtype=np.int64)

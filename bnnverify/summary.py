@@ -132,7 +132,7 @@ COUNT_COLUMNS = {
 def summarize(network: Network) -> NetworkSummary:
     """Summary of every layer. Complexity: one pass over the weights."""
     shapes = network.shapes
-    max_value = network.input.max_value if isinstance(network.input, QuantizedInput) else None
+    max_value = network.input.max_level if isinstance(network.input, QuantizedInput) else None
     layers = [_input_layer(network.input)]
     for k, block in enumerate(network.blocks):
         levels = max_value if k == 0 else None

@@ -67,8 +67,9 @@ def test_two_processes_print_what_one_prints(world, capsys):
 def test_people_get_a_line_for_each_input_and_a_summary(world, capsys):
     _, out, _ = run(capsys, *batch(world))
     lines = out.splitlines()
-    assert len(lines) == N_INSTANCES + 1
-    assert lines[-1].startswith(f"{N_INSTANCES} inputs: ")
+    assert len(lines) == N_INSTANCES + 2
+    assert lines[-2].startswith(f"{N_INSTANCES} inputs: ")
+    assert lines[-1].startswith("robust accuracy ")
 
 
 @pytest.mark.parametrize(

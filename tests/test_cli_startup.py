@@ -84,12 +84,16 @@ def test_a_hard_question_returns_when_its_time_is_over():
 
 def test_compilation_is_announced_on_a_terminal_and_wiped(monkeypatch):
     from numba import njit
+    from numba.core import event
 
     shown = []
     terminal = SimpleNamespace(isatty=lambda: True, write=shown.append, flush=lambda: None)
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=terminal))
-    kernels._announce_compilations(progress.StatusLine())
-    njit(lambda n: n + 1)(1)
+    announcer = kernels._announce_compilations(progress.StatusLine())
+    try:
+        njit(lambda n: n + 1)(1)
+    finally:
+        event.unregister("numba:compile", announcer)
     assert kernels.COMPILING in shown[0]
     assert shown[-1] == "\r\x1b[K"
 
@@ -101,7 +105,7 @@ def test_kernels_can_be_compiled_ahead(capsys):
     assert "bnnverify: kernels compiled or loaded in " in err
 
 
-def test_after_compiling_ahead_no_explanation_or_comparison_compiles(capsys):
+def test_after_compiling_ahead_no_command_compiles(capsys, tmp_path):
     from numba.core import event
 
     kernels.compile_kernels()
@@ -124,6 +128,9 @@ def test_after_compiling_ahead_no_explanation_or_comparison_compiles(capsys):
             ["explain", "--eps", "2", "--kind", "min-axp"],
             ["compare", "adult", "--flip", "out:0:1"],
             ["profile", "--eps", "2", "--engine", "bdd"],
+            ["robustness", "--eps", "6", "--engine", "sat"],
+            ["robustness", "--eps", "2", "--engine", "sat", "--proof", str(tmp_path / "seven.proof")],
+            ["check-proof", str(tmp_path / "seven.proof")],
         ):
             run(capsys, *argv)
     finally:
@@ -131,9 +138,15 @@ def test_after_compiling_ahead_no_explanation_or_comparison_compiles(capsys):
     assert compiled == []
 
 
-@pytest.mark.parametrize("engine", ["sat", "approx", "nonsense"])
-@pytest.mark.parametrize("command", ["robustness", "count", "profile", "radius"])
-def test_an_engine_that_is_not_there_is_one_sentence(command, engine, capsys):
+@pytest.mark.parametrize(
+    ("command", "engine"),
+    [
+        *((command, "nonsense") for command in ("robustness", "count", "profile", "radius")),
+        *((command, "approx") for command in ("robustness", "profile", "radius")),
+        *((command, "sat") for command in ("count", "profile")),
+    ],
+)
+def test_an_engine_that_cannot_answer_is_one_sentence(command, engine, capsys):
     region = [] if command == "radius" else ["--eps", "1"]
     code, out, err = run(capsys, command, *region, "--engine", engine)
     assert (code, out, err.count("\n")) == (2, "", 1)

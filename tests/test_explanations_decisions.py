@@ -5,6 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from bnnverify.engines import portfolio
+from bnnverify.engines.annealing import anneal
 from bnnverify.errors import UsageError
 from bnnverify.explanations import decision_oracle
 from bnnverify.explanations.decision_oracle import DecisionOracle
@@ -80,7 +82,7 @@ def test_before_a_long_search_an_attack_answers_as_well(monkeypatch):
 
 def test_a_search_that_meets_its_limit_is_undecided(monkeypatch):
     monkeypatch.setattr(decision_oracle, "SHORT_SECONDS", -1.0)
-    monkeypatch.setattr(decision_oracle, "greedy_flips", lambda *_: None)
+    monkeypatch.setattr(decision_oracle, "anneal", lambda *_, **__: None)
     monkeypatch.setattr(
         decision_oracle, "run_limited", lambda work, timeout: Outcome(None, Verdict.TIMEOUT, None, timeout)
     )
@@ -95,6 +97,15 @@ def test_a_search_that_meets_its_limit_is_undecided(monkeypatch):
             s <= set(found.features) for s in all_sufficient(*world_of(network, x, region, wanted, order, groups))
         )
     assert seen == {True, False}
+
+
+def test_what_no_other_engine_reaches_is_answered_by_sat(monkeypatch):
+    monkeypatch.setattr(portfolio, "LEAST_SAT_SECONDS", -1.0)
+    rng = np.random.default_rng(4)
+    for attack in (anneal, lambda *_, **__: None):
+        monkeypatch.setattr(decision_oracle, "anneal", attack)
+        for _ in range(40):
+            check_question(*random_question(rng))
 
 
 @pytest.mark.parametrize(("share", "budget", "message"), [(1, 2, "count as changed"), (0, -1, "outside")])

@@ -5,12 +5,10 @@ import pytest
 
 import bnnverify as bv
 from bnnverify.data.bundled import bundled_images, bundled_network
-from bnnverify.engines import attack, halves, portfolio, statemap
-from bnnverify.engines.execute import classify_bits, flipped
+from bnnverify.engines import halves, portfolio, statemap
 from bnnverify.engines.residual import restrict
 from bnnverify.errors import UnsupportedError, UsageError
 from bnnverify.queries import robustness as robustness_module
-from bnnverify.scores import tie_order
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +33,16 @@ def test_a_vast_ball_with_few_moving_neurons_goes_to_pushforward():
     assert portfolio.choose(residual, "auto", deciding=False).engine == "pushforward"
 
 
-@pytest.mark.parametrize("name", ["sat", "approx"])
-def test_engines_of_later_versions_are_refused_by_name(network, seven, name):
-    with pytest.raises(UnsupportedError, match=f"engine {name}: .* not part of this version"):
-        bv.count(network, bv.HammingBall(seven, 2), engine=name)
+def test_what_a_query_cannot_ask_of_an_engine_is_said(network, seven):
+    residual = restrict(network, bv.HammingBall(seven, 2).on(network))
+    with pytest.raises(UnsupportedError, match="engine sat decides and does not count"):
+        portfolio.choose(residual, "sat", deciding=False)
+    with pytest.raises(UnsupportedError, match="engine approx answers count alone"):
+        portfolio.choose(residual, "approx", deciding=True)
 
 
 def test_an_unknown_engine_is_refused(network, seven):
-    with pytest.raises(UsageError, match="expected auto, enumerate, pushforward or bdd"):
+    with pytest.raises(UsageError, match="expected auto, sat, approx, enumerate, pushforward or bdd"):
         bv.count(network, bv.HammingBall(seven, 2), engine="oracle")
 
 
@@ -64,22 +64,6 @@ def test_pushforward_by_name_says_that_states_are_too_many(monkeypatch, network,
 
 def test_the_limit_on_states_is_one_that_memory_holds():
     assert statemap.MOST_STATES * (64 + 8 + 16) < 2 << 30
-
-
-def test_greedy_flips_reach_another_class_within_the_budget(network, seven):
-    region = bv.HammingBall(seven, 12).on(network)
-    order = tie_order(network.n_classes)
-    wanted = [c for c in range(10) if c != 7]
-    flips = attack.greedy_flips(network, region, wanted, order, np.random.default_rng(0))
-    assert flips is not None
-    assert len(flips) <= 12
-    assert classify_bits(network, flipped(region, [flips]), order)[0] in wanted
-
-
-def test_greedy_flips_give_up_where_the_class_cannot_change():
-    net = bv.Network([bv.Block(np.ones((2, 6), dtype=int), [-6, -6])], bv.Output([[1, 1], [-1, -1]]))
-    region = bv.HammingBall(np.ones(6), 6).on(net)
-    assert attack.greedy_flips(net, region, [1], tie_order(2), np.random.default_rng(0)) is None
 
 
 def test_a_long_search_is_preceded_by_an_attack_that_depends_on_the_seed_alone(monkeypatch, network, seven):

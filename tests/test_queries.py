@@ -93,14 +93,21 @@ def test_where_no_second_engine_can_check_the_query_says_so(monkeypatch):
         bv.count(MAJORITY, bv.HammingBall(CENTER, 2), check=True)
 
 
-@pytest.mark.parametrize("engine", ["sat", "approx"])
-def test_an_engine_of_a_later_version_says_what_to_use_now(query, engine):
-    with pytest.raises(UnsupportedError, match=rf"^engine {engine}: .*; use enumerate, pushforward or bdd$"):
-        query(engine=engine)
+def test_engines_that_do_not_answer_a_question_say_which_do():
+    ball = bv.HammingBall(CENTER, 1)
+    for query in (bv.count, bv.profile):
+        with pytest.raises(
+            UnsupportedError, match=r"^engine sat decides and does not count; use enumerate, .* approx$"
+        ):
+            query(MAJORITY, ball, engine="sat")
+    with pytest.raises(UnsupportedError, match=r"^engine approx answers count alone; use sat, enumerate, "):
+        bv.robustness(MAJORITY, ball, engine="approx")
 
 
 def test_an_unknown_engine_is_refused(query):
-    with pytest.raises(UsageError, match=r"^engine 'magic': expected auto, enumerate, pushforward or bdd$"):
+    with pytest.raises(
+        UsageError, match=r"^engine 'magic': expected auto, sat, approx, enumerate, pushforward or bdd$"
+    ):
         query(engine="magic")
 
 
@@ -134,11 +141,11 @@ def test_a_target_is_all_that_counts():
 def test_quantized_integers_are_refused_in_one_sentence():
     network = Network(MAJORITY.blocks, MAJORITY.output, QuantizedInput((5,)))
     with pytest.raises(
-        UnsupportedError, match=r"reads quantized integers; exact engines need bits or binarized pixels$"
+        UnsupportedError, match=r"reads quantized integers; ask for robustness, radius, or a count by approx$"
     ):
-        bv.count(network, bv.HammingBall(CENTER, 1))
-    with pytest.raises(UnsupportedError):
-        bv.radius(network, CENTER)
+        bv.count(network, bv.HammingBall([1] * 5, 1))
+    with pytest.raises(UnsupportedError, match=r"^engine enumerate reads no quantized integers; use sat$"):
+        bv.radius(network, [1] * 5, engine="enumerate")
 
 
 @pytest.mark.parametrize("ties", bv.Ties)

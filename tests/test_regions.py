@@ -248,7 +248,7 @@ REFUSED = {
     "quantized integers": (
         lambda: bv.HammingBall([1] * N, 1).on(Network(BITS.blocks, BITS.output, input=QuantizedInput((N,)))),
         UnsupportedError,
-        "network reads quantized integers; exact engines need bits or binarized pixels",
+        "network reads quantized integers; ask for robustness, radius, or a count by approx",
     ),
     "unknown norm": (
         lambda: least_perturbation_costs(PIXELS, [0] * N, "l7"),

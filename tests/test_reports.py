@@ -273,7 +273,20 @@ def test_lines_of_a_batch_say_what_was_found(subject, witness):
     for value, words in [(4, "least cost 4"), (None, "nothing below 4")]:
         answer = RadiusResult(verdict=Verdict.ANSWERED, norm="l1", value=value, lower=4, **HOW)
         assert words in line(object_of(radius, answer))
-    assert summary(["holds", "timeout", "holds"]) == "3 inputs: 2 holds, 1 timeout"
+
+
+def test_the_summary_of_a_batch_counts_verdicts_and_robust_accuracy():
+    def row(verdict, given, true, command="robustness"):
+        return {"verdict": verdict, "command": command, "input": {"class": given, "label": true}}
+
+    rows = [row("holds", 1, 1), row("timeout", 1, 1), row("violated", 2, 2), row("holds", 3, 4)]
+    assert summary(rows).splitlines() == [
+        "4 inputs: 2 holds, 1 timeout, 1 violated",
+        "robust accuracy 1 of 4 (25.00 %), or up to 2 if the undecided hold; accuracy 3 of 4, "
+        "1 misclassified without any change",
+    ]
+    assert summary([row("holds", 1, None)]) == "1 input: 1 holds"
+    assert summary([row("holds", 1, 1, "count")]) == "1 input: 1 holds"
 
 
 def test_numbers_read_well():

@@ -78,7 +78,7 @@ def choose(arguments: argparse.Namespace, network: Network, default: Span) -> Ch
     instances = _instances(arguments)
     span = arguments.index or default
     rows = span.positions(len(instances), instances.source)
-    values = network.input.read(instances.values[rows.start : rows.stop])
+    values = network.input.read(instances.values[rows.start : rows.stop]).reshape(len(rows), -1)
     labels = None if instances.labels is None else instances.labels[rows.start : rows.stop]
     return Chosen(instances.source, rows, values, labels)
 

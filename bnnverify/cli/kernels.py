@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from itertools import islice
+from itertools import islice, product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnverify.cli.options import KINDS
@@ -53,7 +55,8 @@ def _hidden(package: str) -> Iterator[None]:
         del sys.modules[package]
 
 
-def _announce_compilations(line: StatusLine) -> None:
+def _announce_compilations(line: StatusLine) -> Any:
+    """The listener that draws on the line, registered."""
     from numba.core import event
 
     process, in_progress = os.getpid(), [0]
@@ -69,11 +72,14 @@ def _announce_compilations(line: StatusLine) -> None:
             if os.getpid() == process and not in_progress[0]:
                 line.wipe()
 
-    event.register("numba:compile", Announcer())  # type: ignore[no-untyped-call]
+    announcer = Announcer()
+    event.register("numba:compile", announcer)  # type: ignore[no-untyped-call]
+    return announcer
 
 
 def compile_kernels() -> None:
     """Compile what is not on disk yet and load the rest; forked processes then find it in memory."""
+    from bnnverify.engines.sat import Method
     from bnnverify.queries.asking import ask
     from bnnverify.queries.counting import count_question
     from bnnverify.queries.results import Ties
@@ -84,8 +90,69 @@ def compile_kernels() -> None:
         for region in (HammingBall(center, 2), FreeBits(center, tuple(range(N_FREE)))):
             question = ask(network, center, region.on(network), Ties.LOWEST, None)
             for engine in ("enumerate", "pushforward"):
-                decide(question, engine, True, 0, lambda proved: None)
+                decide(question, engine, Method(), True, lambda proved: None)
                 count_question(question, engine, by_distance=True, check=False)
+    compile_inference_kernels()
+    compile_sat_kernels()
+
+
+def compile_inference_kernels() -> None:
+    """The same for the bitwise execution of batches, for every kind of input and of block."""
+    import numpy as np
+
+    from bnnverify.inference import predict
+
+    rng = np.random.default_rng(0)
+    for network in (_small_networks()[1][0], *_networks_of_images()):
+        for dtype in (np.uint8, np.int64):
+            predict(network, rng.integers(0, 2, (3, *network.input.shape)).astype(dtype))
+
+
+def compile_sat_kernels() -> None:
+    """The same for the attack, the native solver and the checker of proofs."""
+    import numpy as np
+
+    from bnnverify.engines import annealing
+    from bnnverify.solver.solver import Solver
+
+    annealing.load()
+    for weights in ([1, 1, 1, 1], [3, 2, 1, 1]):
+        for log in (None, lambda records: None):
+            solver = Solver(proof=log)
+            literals = np.array([solver.new_var() for _ in weights])
+            solver.add_clause(literals.tolist())
+            for signs in product((1, -1), repeat=len(weights)):
+                solver.add_linear(weights, (literals * signs).tolist(), 2)
+            solver.solve()
+    _check_a_small_proof()
+
+
+def compile_fault_kernels() -> None:
+    """The same for campaigns of bit errors, at rates that strike few and many."""
+    import numpy as np
+
+    from bnnverify import faults
+
+    network, _ = _small_networks()[0]
+    bits = np.where(np.random.default_rng(0).random((4, N_INPUTS)) < 0.5, -1, 1)
+    faults.run(network, (bits, np.zeros(4, dtype=np.int64)), [faults.Symmetric(1e-6), faults.Symmetric(0.1)], trials=2)
+
+
+def _check_a_small_proof() -> None:
+    from bnnverify.engines.certified import Asked, search_with_proof
+    from bnnverify.inference import predict
+    from bnnverify.proofs.checker import check_proof
+    from bnnverify.regions import HammingBall
+    from bnnverify.scores import tie_order
+
+    network, center = _small_networks()[0]
+    label = int(predict(network, center[None])[0])
+    others = tuple(c for c in range(network.n_classes) if c != label)
+    region = HammingBall(center, 0).on(network)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "small.proof"
+        search_with_proof(Asked(network, region, label, others, tie_order(network.n_classes)), path, 0)
+        check_proof(path, network)
 
 
 def compile_diagram_kernels() -> None:
@@ -132,6 +199,20 @@ def _wide_network() -> tuple[Any, Any]:
 
     block = Block(np.ones((1, PAST_8_BITS), dtype=np.int8), np.zeros(1, dtype=np.int64))
     return Network((block,), Output(np.array([[1], [-1]]))), np.resize([1, -1], PAST_8_BITS)
+
+
+def _networks_of_images() -> list[Any]:
+    """Networks of pixels' levels: convolution and pooling, dense blocks without and with zero weights."""
+    import numpy as np
+
+    from bnnverify.network import Block, ConvBlock, MaxPool, Network, Output, QuantizedInput
+
+    levels, none = QuantizedInput((1, 4, 4), 255), np.zeros(4, dtype=np.int64)
+    signs, masked = (np.resize(np.array(row, dtype=np.int8), (4, 16)) for row in ([1, 1, -1], [1, 0, -1]))
+    conv = ConvBlock(signs[:, :9].reshape(4, 1, 3, 3), none, padding=(1, 1))
+    second = ConvBlock(masked.reshape(4, 4, 2, 2), none)
+    stacks = ((conv, MaxPool((2, 2)), second), (Block(signs, none),), (Block(masked, none),))
+    return [Network(blocks, Output(signs[:2, :4]), levels) for blocks in stacks]
 
 
 def _small_networks() -> list[tuple[Any, Any]]:

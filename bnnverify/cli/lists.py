@@ -9,6 +9,7 @@ from typing import Any
 from bnnverify.cli.options import add_options
 from bnnverify.errors import UsageError
 
+ENGINE_COLUMNS = ("name", "kind", "what", "regions")
 ENGINES = "which engines can answer, what, and in which regions"
 DATASETS = "which data sets are known; `datasets get NAME` downloads one"
 
@@ -17,6 +18,7 @@ def add_commands(commands: Any) -> None:
     """Add both subcommands."""
     engines = commands.add_parser("engines", help=ENGINES, description=ENGINES.capitalize(), allow_abbrev=False)
     engines.add_argument("--compile", help="compile all kernels now, once per installation", action="store_true")
+    engines.add_argument("--solvers", help="list what the engine sat can ask, instead", action="store_true")
     add_options(engines, ("json",))
     engines.set_defaults(run=run_engines)
     datasets = commands.add_parser("datasets", help=DATASETS, description=DATASETS.capitalize(), allow_abbrev=False)
@@ -35,17 +37,38 @@ def run_engines(arguments: argparse.Namespace) -> int:
 
     if arguments.compile:
         _compile()
-    names = ("name", "kind", "what", "regions")
-    rows = [{name: getattr(engine, name) for name in names} for engine in available_engines()]
+    if arguments.solvers:
+        rows = _solvers()
+    else:
+        rows = [{name: getattr(engine, name) for name in ENGINE_COLUMNS} for engine in available_engines()]
     if arguments.json:
         streams.answer("\n".join(dumps({"schema": SCHEMA, "command": "engines", **row}) for row in rows))
     else:
-        streams.answer(table(names, [[_cell(row[name]) for name in names] for row in rows], "llll"))
+        names = list(rows[0])
+        streams.answer(table(names, [[_cell(row[name]) for name in names] for row in rows], "l" * len(names)))
     return 0
 
 
+def _solvers() -> list[dict[str, str]]:
+    """What ``--solver`` takes, the encodings it takes and whether it can run here."""
+    from bnnverify.backends.contract import BACKENDS
+    from bnnverify.engines.sat import AUTO, RACE, RACERS
+
+    rows = [
+        {
+            "name": row.name,
+            "what": row.about,
+            "installed": "yes" if row.is_installed else f"no: pip install 'bnnverify[{row.extra}]'",
+            "encodings": ", ".join(row.encodings) or "-",
+        }
+        for row in BACKENDS.values()
+    ]
+    several = ((RACE, f"{', '.join(RACERS)} at once"), (AUTO, "native, and a race where that takes long"))
+    return [*rows, *({"name": name, "what": what, "installed": "yes", "encodings": "-"} for name, what in several)]
+
+
 def _compile() -> None:
-    from bnnverify.cli.kernels import compile_diagram_kernels, compile_kernels, import_numba
+    from bnnverify.cli.kernels import compile_diagram_kernels, compile_fault_kernels, compile_kernels, import_numba
     from bnnverify.cli.streams import warn
     from bnnverify.reports.tables import duration
 
@@ -53,6 +76,7 @@ def _compile() -> None:
     import_numba()
     compile_kernels()
     compile_diagram_kernels()
+    compile_fault_kernels()
     warn(f"kernels compiled or loaded in {duration(time.perf_counter() - start)}")
 
 

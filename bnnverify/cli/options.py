@@ -13,6 +13,7 @@ from typing import Any
 from bnnverify.errors import UsageError
 
 ENGINES = "which engine answers (default: auto, the cheapest that can; `bnnverify engines` lists them)"
+SOLVERS = "what the engine sat asks (default: auto, native and then a race; `bnnverify engines --solvers` lists them)"
 LONGEST_RANGE = 10**7
 NORMS = ("hamming", "linf", "l0", "l1", "l2")
 ABDUCTIVE = ("axp", "min-axp", "all-axp", "necessary", "relevant")
@@ -125,6 +126,17 @@ def seconds(text: str) -> float:
     return value
 
 
+def positive(text: str) -> float:
+    """A positive, finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
+    return value
+
+
 def rate(text: str) -> float:
     """A probability."""
     try:
@@ -185,6 +197,24 @@ OPTIONS: dict[str, Option] = dict(
             default="lowest",
         ),
         _option("--engine", ENGINES, default="auto", metavar="NAME"),
+        _option(
+            "--epsilon",
+            "with the engine approx: counts are within a factor 1 + E",
+            type=positive,
+            default=0.8,
+            metavar="E",
+        ),
+        _option("--delta", "with the engine approx: the chance that they are not", type=rate, default=0.2, metavar="D"),
+        _option("--solver", SOLVERS, default="auto", metavar="NAME"),
+        _option(
+            "--proof",
+            "write the proof of an answer `holds` to FILE, for `bnnverify check-proof`",
+            type=Path,
+            metavar="FILE",
+        ),
+        _option(
+            "--encoding", "how the solver's constraints become clauses (default: the solver's own)", metavar="NAME"
+        ),
         _option("--timeout", "give up after S seconds", type=seconds, metavar="S"),
         _option("--memory", "give up when the solve needs more than MIB", type=_integer(1, "MiB"), metavar="MIB"),
         _option("--seed", "seed of everything random (default: 0)", type=_integer(0, "a seed"), default=0, metavar="N"),

@@ -21,12 +21,19 @@ SHARED = ("input", "index", "data")
 SOLVING = ("ties", "timeout", "memory", "seed", "jobs", "json", "out")
 REGION = ("eps", "norm", "free")
 EXACT = ("engine", "check")
+DECIDING = ("solver", "encoding")
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "robustness": ("can any input of a region have another class?", (*REGION, "target", "witness", *EXACT)),
-    "count": ("how many inputs of a region have each class?", (*REGION, *EXACT)),
+    "robustness": (
+        "can any input of a region have another class?",
+        (*REGION, "target", "witness", "proof", *EXACT, *DECIDING),
+    ),
+    "count": ("how many inputs of a region have each class?", (*REGION, *EXACT, "epsilon", "delta")),
     "profile": ("how many inputs at every distance have another class?", (*REGION, "ber", "plot", *EXACT)),
-    "radius": ("what is the least change that gives another class?", ("norm", "target", "limit", "witness", *EXACT)),
+    "radius": (
+        "what is the least change that gives another class?",
+        ("norm", "target", "limit", "witness", *EXACT, *DECIDING),
+    ),
     "explain": (
         "which features keep the class of an input, or change it?",
         (*REGION, "kind", "target", "features", "most", "engine", "call-seconds", "witness", "plot"),
@@ -107,17 +114,17 @@ def _run_batch(arguments: argparse.Namespace, question: Question) -> int:
     if any(question.limits.values()):
         # once here, for every child that is forked under the limits
         compile_diagram_kernels() if question.command in ANYWHERE else compile_kernels()
-    verdicts = []
+    answered: list[dict[str, Any]] = []
     with _open_ledger(arguments) as ledger, RowProgress(len(question.positions)) as progress:
         rows = _rows(question, ledger, arguments.jobs, progress)
         for row in in_order(rows, question.positions):
-            verdicts.append(row["verdict"])
+            answered.append({name: row[name] for name in ("verdict", "command", "input")})
             _save_files(arguments, question, row)
             progress.wipe()
             streams.answer(_json(row) if arguments.json else _line(row))
     if not arguments.json:
-        streams.answer(summary(verdicts))
-    return _exit_code(verdicts)
+        streams.answer(summary(answered))
+    return _exit_code([row["verdict"] for row in answered])
 
 
 def _rows(question: Question, ledger: Ledger | None, jobs: int, progress: Any) -> Iterator[tuple[int, Any]]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from bnnverify.reports.subject import Subject
 from bnnverify.theories import FeatureGroups
 from bnnverify.theories.files import to_dict
 
-PASSED_ON = ("target", "ber", "limit", "kind", "most", "call_seconds")
+PASSED_ON = ("target", "solver", "encoding", "epsilon", "delta", "ber", "limit", "kind", "most", "call_seconds")
 SHARED = ("ties", "engine", "check", "seed")
 
 
@@ -66,6 +67,7 @@ class Question:
         started: when the command began, in ``time.perf_counter`` seconds.
         features: what the input bits mean, of explanations and comparisons; None where each is by itself.
         other: the second network of a comparison.
+        proof: where to put the proof of an answer; in a batch, each input's index becomes part of the name.
     """
 
     command: str
@@ -80,6 +82,7 @@ class Question:
     started: float
     features: FeatureGroups | None = None
     other: Network | None = None
+    proof: Path | None = None
     load: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,10 +97,19 @@ class Question:
         """Answer the question for one instance."""
         start = time.perf_counter()
         subject = self.subject(position)
-        answer = self._query()(self.network, *self._about(subject), **self.special, **self._common)
+        answer = self._query()(
+            self.network, *self._about(subject), **self.special, **self._common, **self._proof(position)
+        )
         total = self.load + time.perf_counter() - start
         row = row_of(subject, answer, load=self.load, total=total)
         return Asked(subject, answer, {**row, "limits": dict(self.limits), "key": self.key(position)})
+
+    def _proof(self, position: int) -> dict[str, Path]:
+        if self.proof is None:
+            return {}
+        stem, *suffixes = self.proof.name.split(".")
+        name = ".".join([f"{stem}-{position}", *suffixes]) if self.batch else self.proof.name
+        return {"proof": self.proof.with_name(name)}
 
     def subject(self, position: int) -> Subject:
         about = Subject(self.command, self.network, features=self.features, other=self.other)
@@ -205,6 +217,7 @@ def read_question(arguments: argparse.Namespace) -> Question:
         started=arguments.started,
         features=features,
         other=other,
+        proof=getattr(arguments, "proof", None),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bnnverify.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -26,3 +28,15 @@ class Search:
 
     candidates: Iterable[tuple[int, ...]] | None
     remark: str
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Every count within a factor ``1 + epsilon``, with probability at least ``1 - delta``."""
+
+    epsilon: float = 0.8
+    delta: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not (self.epsilon > 0 and 0 < self.delta < 1):
+            raise UsageError(f"epsilon {self.epsilon}, delta {self.delta}: expected above 0, and between 0 and 1")

@@ -3,7 +3,8 @@
 Interval bounds through all blocks answer many questions outright; what they leave goes to
 ``enumerate`` (its cost is known beforehand: it grows with the region), ``pushforward`` (its cost
 grows with the number of distinct states, which is estimated from the neurons that move) or ``bdd`` (its states
-are bounded, loosely, by the values that single slacks can have). The choice and its reason are part of every answer.
+are bounded, loosely, by the values that single slacks can have). Where one input is looked for and all of these would
+take long, SAT is asked first. The choice and its reason are part of every answer.
 """
 
 from __future__ import annotations
@@ -33,12 +34,18 @@ class EngineRow:
 
 @dataclass(frozen=True)
 class Choice:
-    """The engine that answers, why, and how long that should take; ``free`` if ``auto`` chose it."""
+    """The engine that answers, why, and how long that should take.
+
+    Args:
+        free: whether ``auto`` chose it.
+        instead: who answers if SAT has not done so in the time that this one is predicted to need.
+    """
 
     engine: str
     reason: str
     seconds: float = 0.0
     free: bool = False
+    instead: Choice | None = None
 
 
 SEARCH_ADVANTAGE = 50.0
@@ -46,10 +53,8 @@ DIAGRAM_HANDICAP = 4.0
 
 ENGINES: dict[str, ModuleType] = {"enumerate": enumeration, "pushforward": pushforward, "bdd": diagrams}
 
-LATER = {
-    "sat": "SAT is not part of this version; use enumerate, pushforward or bdd",
-    "approx": "approximate counting is not part of this version; use enumerate, pushforward or bdd",
-}
+SAT, APPROX = "sat", "approx"
+LEAST_SAT_SECONDS = 1.0
 
 
 def available_engines() -> list[EngineRow]:
@@ -59,10 +64,22 @@ def available_engines() -> list[EngineRow]:
         EngineRow("bounds", "exact", "interval bounds through all blocks; answers alone where they decide", anything),
         EngineRow("enumerate", "exact", "depth-first search with bounds; small regions bit-parallel", anything),
         EngineRow(
-            "attack", "exact", "greedy flips, executed; tried before a long search for a counterexample", anything
+            "attack",
+            "exact",
+            "annealed flips, executed; tried before a long search for a counterexample",
+            f"{anything}; quantized pixels",
         ),
         EngineRow("pushforward", "exact", "counts hidden patterns instead of inputs", "all but cost limits"),
+        EngineRow(
+            SAT,
+            "exact",
+            "reified cardinality constraints and learning; decides, does not count",
+            f"{anything}; quantized pixels",
+        ),
         EngineRow("bdd", "exact", "compiles a decision diagram; the road of `explain` and `compare`", anything),
+        EngineRow(
+            APPROX, "pac", "`count` within a factor at a confidence, by ApproxMC", f"{anything}; quantized pixels"
+        ),
     ]
 
 
@@ -77,10 +94,12 @@ def choose(residual: Residual, engine: str, *, deciding: bool) -> Choice:
         UsageError: if no engine has that name.
         UnsupportedError: if the engine named cannot work on the region.
     """
-    if engine in LATER:
-        raise UnsupportedError(f"engine {engine}: {LATER[engine]}")
-    if engine not in ("auto", *ENGINES):
-        raise UsageError(f"engine {engine!r}: expected auto, {', '.join(list(ENGINES)[:-1])} or {list(ENGINES)[-1]}")
+    if engine == APPROX:
+        raise UnsupportedError("engine approx answers count alone; use sat, enumerate, pushforward or bdd")
+    if engine not in ("auto", SAT, *ENGINES):
+        raise UsageError(f"engine {engine!r}: expected auto, sat, approx, {', '.join(list(ENGINES)[:-1])} or bdd")
+    if engine == SAT and not deciding:
+        raise UnsupportedError("engine sat decides and does not count; use enumerate, pushforward, bdd or approx")
     if residual.settled is not None:
         return Choice("bounds", "interval bounds decide every input of the region")
     if engine == "pushforward":
@@ -91,7 +110,7 @@ def choose(residual: Residual, engine: str, *, deciding: bool) -> Choice:
 
 
 def _cheapest(residual: Residual, deciding: bool) -> Choice:
-    """Visiting, unless another engine is predicted to need much less than visiting all would."""
+    """Visiting, unless another engine is predicted to need much less than that; SAT where a search is long."""
     visit = enumeration.predicted_seconds(residual)
     merge = pushforward.predicted_seconds(residual)
     compiling = DIAGRAM_HANDICAP * diagrams.predicted_seconds(residual)
@@ -100,9 +119,14 @@ def _cheapest(residual: Residual, deciding: bool) -> Choice:
     rival, seconds = ("bdd", compiling) if merge is None or compiling < merge else ("pushforward", merge)
     if visit <= seconds * handicap:
         reason = f"{moving}; predicted at most {visit:.2g} s to visit {residual.region.size:,} inputs"
-        return Choice("enumerate", reason, visit, free=True)
-    reason = f"{moving}; predicted {seconds:.2g} s against {visit:.2g} s by visiting every input"
-    return Choice(rival, reason, seconds, free=True)
+        choice = Choice("enumerate", reason, visit, free=True)
+    else:
+        reason = f"{moving}; predicted {seconds:.2g} s against {visit:.2g} s by visiting every input"
+        choice = Choice(rival, reason, seconds, free=True)
+    if not deciding or choice.seconds / (SEARCH_ADVANTAGE if choice.engine == "enumerate" else 1) <= LEAST_SAT_SECONDS:
+        return choice
+    reason = f"{moving}; predicted {choice.seconds:.2g} s by {choice.engine}"
+    return Choice(SAT, reason, choice.seconds, free=True, instead=choice)
 
 
 def other_engine(residual: Residual, engine: str) -> str | None:

@@ -2,22 +2,23 @@
 
 The question becomes a region: the instance's features fixed but the free ones, within the region of the
 explanation. Interval bounds prove most small regions at once; a search that is predicted to be short is run;
-before a long one, greedy flips look for a counterexample. What is left runs in a child process for a
-limited time, after which the question is undecided.
+before a long one, annealing looks for a counterexample. What is left is searched for a limited time, by SAT or by
+another engine in a child process; after that the question is undecided.
 
 Cost: a pass over the weights, then what the engines take, at most ``call_seconds`` of search a question.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnverify.engines import portfolio
-from bnnverify.engines.attack import greedy_flips
+from bnnverify.engines import portfolio, sat
+from bnnverify.engines.annealing import anneal, load
 from bnnverify.engines.execute import CHUNK, classify_bits, flipped
 from bnnverify.engines.portfolio import Choice
 from bnnverify.engines.residual import Residual, restrict
@@ -28,6 +29,7 @@ from bnnverify.network import Network
 from bnnverify.regions import BitRegion
 
 SHORT_SECONDS = 0.2
+ATTACK_SECONDS = 0.05
 
 
 class DecisionOracle:
@@ -41,7 +43,7 @@ class DecisionOracle:
         order: classes in the order in which they win ties (see :func:`bnnverify.scores.tie_order`).
         groups: the input bits of each feature; default one feature a bit. Other bits keep their values.
         call_seconds: search time of one question.
-        rng: breaks the ties of the greedy attack.
+        rng: of the attack.
 
     Raises:
         UsageError: if the instance lies outside the region or has a wanted class itself.
@@ -78,11 +80,15 @@ class DecisionOracle:
         if not set(residual.classes.tolist()) & set(self._wanted):
             return SUFFICIENT
         choice = portfolio.choose(residual, "auto", deciding=True)
-        if choice.seconds <= SHORT_SECONDS:
+        if choice.seconds <= SHORT_SECONDS and choice.engine != portfolio.SAT:
             return self._searched(residual, choice)
-        flips = greedy_flips(self._network, region, self._wanted, self._order, self._rng)
-        if flips is not None:
-            return self._reply(flipped(region, [flips])[0])
+        reduced = sat.reduce(self._network, region, self._order)
+        load()
+        made = anneal(reduced.system, self._wanted, self._rng, deadline_s=time.monotonic() + ATTACK_SECONDS)
+        if made is not None:
+            return self._reply(reduced.flips.values(made).astype(np.int8))
+        if choice.engine == portfolio.SAT:
+            return self._satisfied(reduced)
         outcome = run_limited(lambda _: self._searched(residual, choice), timeout=self._call_seconds)
         return UNDECIDED if outcome.result is None else outcome.result
 
@@ -115,6 +121,19 @@ class DecisionOracle:
             return self._first_wanted(residual, [()])
         _, search = portfolio.find(residual, choice, self._wanted)
         return SUFFICIENT if search.candidates is None else self._first_wanted(residual, search.candidates)
+
+    def _satisfied(self, reduced: sat.Reduced) -> Reply:
+        """The native solver's answer, if it comes in time."""
+        try:
+            found = sat.search(reduced.asked(self._wanted), sat.Method(sat.NATIVE), timeout=self._call_seconds)
+        except TimeoutError:
+            return UNDECIDED
+        if found.flips is None:
+            return SUFFICIENT
+        bits = reduced.flips.values(found.flips).astype(np.int8)
+        if int(classify_bits(self._network, bits[None], self._order)[0]) not in self._wanted:
+            raise ReplayError("a counterexample of the engine sat does not replay; please report this")
+        return self._reply(bits)
 
     def _first_wanted(self, residual: Residual, candidates: Iterable[tuple[int, ...]]) -> Reply:
         stream = iter(candidates)

@@ -74,6 +74,8 @@ def _encode_input(layer: InputLayer, arrays: Arrays) -> Entry:
     if isinstance(layer, BitInput):
         return {"kind": "bits", "shape": shape}
     if isinstance(layer, QuantizedInput):
+        if layer.steps is not None:
+            arrays["input.steps"] = smallest_integers(layer.steps)
         return {"kind": "quantized", "shape": shape, "max_value": layer.max_value}
     arrays["input.thresholds"] = smallest_integers(layer.thresholds)
     arrays["input.rising"] = np.packbits(layer.rising, bitorder="little")
@@ -193,7 +195,7 @@ def _decode_input(entry: Entry, reader: _Reader) -> InputLayer:
         return BitInput(shape)
     max_value = _field(entry, "max_value", int)
     if kind == "quantized":
-        return QuantizedInput(shape, max_value)
+        return QuantizedInput(shape, max_value, reader.take("input.steps") if reader.has("input.steps") else None)
     if kind != "thresholds":
         raise ModelFormatError(f"structure: input kind {kind!r}, expected bits, thresholds or quantized")
     thresholds = reader.take("input.thresholds").reshape(-1)

@@ -51,7 +51,7 @@ class Graph:
 
     Args:
         input_shape: without the batch axis.
-        input_is_bytes: whether the input's element type is uint8.
+        input_type, output_type: element types in ONNX's own spelling, such as float; "" if unknown.
         input_note: what :func:`bnnverify.formats.onnx_write.save_onnx` wrote about the input, or "".
     """
 
@@ -59,9 +59,14 @@ class Graph:
     constants: dict[str, NDArray[Any]]
     input: str
     input_shape: Shape
-    input_is_bytes: bool
+    input_type: str
     input_note: str
     output: str
+    output_type: str
+
+    @property
+    def input_is_bytes(self) -> bool:
+        return self.input_type == "uint8"
 
 
 def looks_like_onnx(head: bytes) -> bool:
@@ -79,22 +84,31 @@ def read_graph(path: Path) -> Graph:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise ModelFormatError(f"{size} bytes, expected at most {MAX_BYTES}")
-    model = _parsed(path.read_bytes())
+    return graph_of(path.read_bytes())
+
+
+def graph_of(content: bytes) -> Graph:
+    """As :func:`read_graph`, of a file's bytes."""
+    if len(content) > MAX_BYTES:
+        raise ModelFormatError(f"more than {MAX_BYTES} bytes, expected at most so many")
+    model = _parsed(content)
     graph = model.graph
     if not graph.node:
         raise ModelFormatError("an ONNX file without nodes, or no ONNX file at all; expected a network")
     _require_opset(model)
     constants = {_text(tensor.name): _as_array(tensor) for tensor in graph.initializer}
     source = _only("input", [value for value in graph.input if value.name not in constants])
+    result = _only("output", list(graph.output))
     metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
     return Graph(
         tuple(_node(node) for node in graph.node),
         constants,
         _text(source.name),
         _fixed_shape(source),
-        source.type.tensor_type.elem_type == _tensor_type("UINT8"),
+        _element_type(source),
         metadata.get(INPUT_METADATA, ""),
-        _text(_only("output", list(graph.output)).name),
+        _text(result.name),
+        _element_type(result),
     )
 
 
@@ -111,10 +125,11 @@ def _parsed(content: bytes) -> Any:
         raise ModelFormatError("not a readable ONNX file: it is damaged or truncated") from None
 
 
-def _tensor_type(name: str) -> int:
-    import onnx
+def _element_type(value: Any) -> str:
+    from onnx import TensorProto
 
-    return int(getattr(onnx.TensorProto, name))
+    number = value.type.tensor_type.elem_type
+    return TensorProto.DataType.Name(number).lower() if number in TensorProto.DataType.values() else ""
 
 
 def _require_opset(model: Any) -> None:

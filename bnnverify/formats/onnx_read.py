@@ -51,7 +51,11 @@ def read_with_order(path: Path, unstated: Unstated) -> tuple[FloatModel, NDArray
 
     The two differ where the file keeps channels last and the network keeps them first.
     """
-    graph = read_graph(path)
+    return model_of(read_graph(path), path.stem, unstated)
+
+
+def model_of(graph: Graph, name: str, unstated: Unstated) -> tuple[FloatModel, NDArray[np.intp]]:
+    """As :func:`read_with_order`, of a graph that was read."""
     pixels = _pixels(graph, unstated)
     signal = _result(graph, pixels)
     output = _output(signal)
@@ -60,7 +64,7 @@ def read_with_order(path: Path, unstated: Unstated) -> tuple[FloatModel, NDArray
     notes = [BITS_NOTE] if isinstance(signal.source, BitInput) and not graph.input_note else []
     if (signal.order != np.arange(signal.order.size)).any():
         notes.append(f"inputs reordered from {graph.input_shape} to {signal.source.shape}")
-    return FloatModel(path.stem, signal.source, signal.layers, output, tuple(notes)), signal.order
+    return FloatModel(name, signal.source, signal.layers, output, tuple(notes)), signal.order
 
 
 def _pixels(graph: Graph, unstated: Unstated) -> PixelScale | None:

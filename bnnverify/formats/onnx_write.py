@@ -69,7 +69,8 @@ def save_onnx(network: Network, path: str | PathLike[str]) -> None:
 
     Raises:
         UsageError: if the name does not end in .onnx, or the file cannot be written.
-        UnsupportedError: if ``onnx`` is not installed, or sums are too large for float32.
+        UnsupportedError: if ``onnx`` is not installed, pixels are quantized by steps, or sums are too large for
+            float32.
     """
     place = Path(path)
     if place.suffix.lower() != ".onnx":
@@ -84,6 +85,8 @@ def encode(network: Network) -> bytes:
         from onnx import TensorProto, helper
     except ImportError:
         raise UnsupportedError("writing ONNX needs the package onnx (pip install onnx)") from None
+    if isinstance(network.input, QuantizedInput) and network.input.steps is not None:
+        raise UnsupportedError(f"{network.name} quantizes its pixels by steps, which the ONNX writer does not express")
     builder = _Builder("input")
     _add_input(builder, network.input)
     for index, block in enumerate(network.blocks):

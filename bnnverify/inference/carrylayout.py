@@ -6,7 +6,7 @@ bit-sliced likewise, as the bound that a neuron's count of differing bits must s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +34,28 @@ class CarryWeights:
     bounds: Words
     n_out: int
 
+    def writable(self) -> CarryWeights:
+        """The same with planes of its own, which may be changed in place."""
+        return replace(self, parities=aligned(self.parities), bounds=aligned(self.bounds))
+
+    def set_limits(self, limits: NDArray[np.int64]) -> None:
+        """Replace the bounds in place by those of one line of limits ``(1, groups * 8)``."""
+        self.bounds[:] = _bounds(limits, self.n_out, PART * len(self.bounds), self.bounds.shape[1] - 1)
+
 
 def carry_weights(neurons: Neurons, limits: NDArray[np.int64]) -> CarryWeights:
     """From interleaved weights without zeros and their limits, one line of ``(1, groups * 8)``."""
     bits = _position_planes(neurons)
     n_levels = max(CHUNK_LEVELS, (len(bits) // 2).bit_length())
-    bounds = np.zeros(bits.shape[1], dtype=np.int64)
-    bounds[: neurons.n_out] = limits[0, : neurons.n_out] + 1
-    planes = (bounds >> np.arange(n_levels + 1)[:, None] & 1).astype(np.uint8)
-    return CarryWeights(_by_part(np.bitwise_xor.accumulate(bits, axis=0)), _by_part(planes), neurons.n_out)
+    bounds = _bounds(limits, neurons.n_out, bits.shape[1], n_levels)
+    return CarryWeights(_by_part(np.bitwise_xor.accumulate(bits, axis=0)), bounds, neurons.n_out)
+
+
+def _bounds(limits: NDArray[np.int64], n_out: int, n_lanes: int, n_levels: int) -> Words:
+    """Limits plus one, bit-sliced; neurons that only fill up a part get 0."""
+    bounds = np.zeros(n_lanes, dtype=np.int64)
+    bounds[:n_out] = limits[0, :n_out] + 1
+    return _by_part((bounds >> np.arange(n_levels + 1)[:, None] & 1).astype(np.uint8))
 
 
 def _position_planes(neurons: Neurons) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bnnverify.bits import n_words
 from bnnverify.errors import InputFormatError, UsageError
 from bnnverify.inference.entry import Entry
-from bnnverify.inference.program import Backend, compile_network, unpack_layer
+from bnnverify.inference.program import Backend, Program, compile_network, unpack_layer
 from bnnverify.network import Block, ConvBlock, Layer, Network, Shape
 from bnnverify.scores import ScoreKeys, score_keys
 
@@ -52,6 +52,35 @@ class BitEngine:
         self._slab_rows = max(1, SLAB_BYTES // _bytes_per_instance(network))
         self.bit_operations = _bit_operations(network)
         self._keys: dict[tuple[int, ...] | None, ScoreKeys] = {}
+
+    @property
+    def program(self) -> Program:
+        """The compiled steps; shared, so not to be changed."""
+        return self._program
+
+    @property
+    def kernels(self) -> Backend:
+        """The bit operations that the steps run on."""
+        return self._kernels
+
+    @property
+    def slab_rows(self) -> int:
+        """How many instances pass the steps together."""
+        return self._slab_rows
+
+    def pack(self, X: Any) -> NDArray[Any]:
+        """Checked instances as packed words, see :class:`bnnverify.inference.entry.Entry`."""
+        return self._entry.pack(X)
+
+    def first_values(self, packed: NDArray[Any]) -> NDArray[Any]:
+        """Packed instances as the first step reads them."""
+        return self._first(packed)
+
+    def winners(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Classes ``(batch,)`` of the sums ``(batch, n_classes)``; ties go to the lowest."""
+        keys = self._score_keys(None)
+        classes: NDArray[np.int64] = np.argmax(sums * keys.slopes + keys.offsets, axis=1)
+        return classes.astype(np.int64, copy=False)
 
     def classify(self, X: Any, order: Sequence[int] | None = None, *, jobs: int = 1) -> NDArray[np.int64]:
         """Classes of instances.

@@ -44,6 +44,7 @@ class Entry:
         levels = self._levels(X, self._layer)
         if isinstance(self._layer, ThresholdInput):
             return self._pack_pixels(levels)
+        levels = self._layer.levels_of(levels)
         return levels if self._n_planes is None else self._backend.pack_planes(levels, self._n_planes)
 
     def _pack_bits(self, X: Any) -> Words:

@@ -11,7 +11,7 @@ position raises the limit by their number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -43,6 +43,10 @@ class Neurons:
     @property
     def n_out(self) -> int:
         return int(self.nonzero.size)
+
+    def writable(self) -> Neurons:
+        """The same with words of its own, which may be changed in place."""
+        return replace(self, words=aligned(self.words))
 
 
 def interleave(weights: NDArray[np.int8]) -> Neurons:

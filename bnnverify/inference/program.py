@@ -8,7 +8,7 @@ weights beyond -1, 0, +1 on quantized inputs is a float64 matrix product, exact 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, Protocol, TypeAlias
@@ -88,6 +88,13 @@ class DenseStep:
         """The weights once more, for large batches; made when the first one comes."""
         return carry_weights(self.neurons, self.limits)
 
+    def writable(self) -> DenseStep:
+        """The same with weights and limits of its own, in both layouts where both were made."""
+        copy = replace(self, neurons=self.neurons.writable(), limits=self.limits.copy())
+        if "carries" in vars(self):
+            vars(copy)["carries"] = self.carries.writable()
+        return copy
+
     def run(self, backend: Backend, inputs: Words) -> Words:
         rows = inputs if self.gather is None else self.gather.run(backend, inputs)
         plain = rows.ndim == 2 and self.neurons.mask is None
@@ -106,6 +113,10 @@ class ConvStep:
     gather: Gather
     kinds: NDArray[np.int64]
     out: Pair
+
+    def writable(self) -> ConvStep:
+        """The same with weights and limits of its own."""
+        return replace(self, neurons=self.neurons.writable(), limits=self.limits.copy())
 
     def run(self, backend: Backend, inputs: Words) -> Words:
         rows = self.gather.run(backend, inputs)
@@ -188,7 +199,7 @@ def _input_planes(network: Network) -> int | None:
         raise UnsupportedError(f"{network.name}: quantized integers must feed a dense or convolutional block")
     if np.abs(first.weights.astype(np.int64)).max() > 1:
         return None
-    return network.input.max_value.bit_length()
+    return network.input.max_level.bit_length()
 
 
 def _step(block: Layer, shape: Shape, is_image: bool, planes: int | None) -> Step:

@@ -88,7 +88,7 @@ def read_batch(layer: InputLayer, X: Any) -> NDArray[Any]:
 
 def _all_values(network: Network, X: Any) -> list[NDArray[np.int64]]:
     layer, values = network.input, read_batch(network.input, X)
-    first = values if isinstance(layer, QuantizedInput) else layer.to_bits(values)
+    first = layer.to_levels(values) if isinstance(layer, QuantizedInput) else layer.to_bits(values)
     activations = [first.astype(np.int64).reshape(-1, *layer.shape)]
     for block in network.blocks:
         activations.append(layer_values(block, activations[-1]))

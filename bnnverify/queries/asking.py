@@ -19,6 +19,7 @@ from bnnverify.engines.portfolio import Choice
 from bnnverify.engines.residual import Residual, restrict
 from bnnverify.errors import ReplayError, UnsupportedError, UsageError
 from bnnverify.inference import engine_of, replay
+from bnnverify.levelregions import LevelRegion, level_region
 from bnnverify.network import BitInput, Network, QuantizedInput, ThresholdInput
 from bnnverify.queries.results import RegionSummary, Ties, Witness
 from bnnverify.regions import BitRegion, CostBall, FreeBits, HammingBall, Intersection, PixelBox, Region
@@ -37,16 +38,29 @@ class Question:
 
     network: Network
     instance: NDArray[Any]
-    region: BitRegion
+    region: BitRegion | LevelRegion
     label: int
     order: tuple[int, ...]
     wanted: tuple[int, ...]
 
     def restricted(self, region: BitRegion | None = None) -> Residual:
-        return restrict(self.network, self.region if region is None else region, self.order)
+        return restrict(self.network, self.bits if region is None else region, self.order)
+
+    @property
+    def bits(self) -> BitRegion:
+        """The region, of a question that is about bits."""
+        assert isinstance(self.region, BitRegion)
+        return self.region
 
 
-def ask(network: Network, instance: NDArray[Any], region: BitRegion, ties: Ties, target: int | None) -> Question:
+def region_on(network: Network, region: Region) -> BitRegion | LevelRegion:
+    """What a region means on a network, for the queries that also answer about quantized pixels."""
+    return level_region(network, region) if isinstance(network.input, QuantizedInput) else region.on(network)
+
+
+def ask(
+    network: Network, instance: NDArray[Any], region: BitRegion | LevelRegion, ties: Ties, target: int | None
+) -> Question:
     """Set up a question about ``instance``, which need not be the region's centre.
 
     Raises:
@@ -76,14 +90,12 @@ def instance_of(network: Network, region: Region) -> NDArray[Any]:
     if isinstance(region, Intersection):
         boxes = [part for part in region.parts if isinstance(part, PixelBox)]
         return instance_of(network, (boxes or region.parts)[0])
-    if isinstance(network.input, QuantizedInput):
-        raise UnsupportedError(f"{network.name} reads quantized integers; exact engines need bits or binarized pixels")
     values = region.pixels if isinstance(region, PixelBox) else region.center
     read: NDArray[Any] = network.input.read(values).reshape(-1)
     return read
 
 
-def summarize(region: Region, members: BitRegion) -> RegionSummary:
+def summarize(region: Region, members: BitRegion | LevelRegion) -> RegionSummary:
     """The region's kind, its parameters and its exact size."""
     parts = region.parts if isinstance(region, Intersection) else (region,)
     parameters: dict[str, Any] = {}
@@ -117,9 +129,17 @@ def witness_among(question: Question, residual: Residual, candidates: Iterable[t
     raise ReplayError("an engine reported a counterexample, but none of its candidates replays; please report this")
 
 
-def witness_of(question: Question, flips: tuple[int, ...]) -> Witness:
-    """The input that flips these positions of the region's free bits, as a replayed witness."""
-    return replayed(question, execute.flipped(question.region, [flips])[0])
+def witness_with(question: Question, values: NDArray[Any]) -> Witness:
+    """The input with these bits or levels that is nearest to the instance, as a replayed witness."""
+    if isinstance(question.region, BitRegion):
+        return replayed(question, values.astype(np.int8))
+    layer = question.region.layer
+    pixels = layer.realize(question.region.pixels, values)
+    if not question.region.contains(pixels):
+        raise ReplayError("a counterexample lies outside its region; please report this")
+    changed = np.flatnonzero(pixels != question.instance)
+    label = replay(question.network, pixels, question.order)
+    return _wanted(question, Witness(pixels, tuple(changed.tolist()), label, changed.size))
 
 
 def replayed(question: Question, bits: NDArray[np.int8]) -> Witness:
@@ -128,7 +148,10 @@ def replayed(question: Question, bits: NDArray[np.int8]) -> Witness:
     Raises:
         ReplayError: if its class is not wanted: whoever found it was wrong.
     """
-    witness = executed(question.network, question.instance, bits, question.order)
+    return _wanted(question, executed(question.network, question.instance, bits, question.order))
+
+
+def _wanted(question: Question, witness: Witness) -> Witness:
     if witness.label not in question.wanted:
         raise ReplayError(f"a counterexample of class {witness.label} does not replay; please report this")
     return witness
@@ -167,7 +190,7 @@ def choose_second(question: Question, residual: Residual, first: str) -> str:
 def tally_by(question: Question, residual: Residual, engine: str, *, by_distance: bool) -> list[dict[int, int]]:
     """Counts per class by an engine named by :func:`choose_second` or by the portfolio."""
     if engine == "execute":
-        rows = execute.count_by_distance(question.network, question.region, question.order)
+        rows = execute.count_by_distance(question.network, question.bits, question.order)
         return rows if by_distance else [_added(rows)]
     return portfolio.count_by_distance(residual, Choice(engine, "checks"), by_distance=by_distance)[1].rows
 

@@ -74,7 +74,7 @@ def compile_question(
     return Diagram(
         network=question.network,
         instance=question.instance,
-        region=question.region,
+        region=question.bits,
         theory=theory,
         ties=ties,
         order=question.order,

@@ -1,10 +1,12 @@
-"""How many inputs of a region have each class, exactly."""
+"""How many inputs of a region have each class, exactly or within a factor."""
 
 from __future__ import annotations
 
+from bnnverify.engines.contract import Tolerance
+from bnnverify.engines.portfolio import APPROX
 from bnnverify.network import Network
-from bnnverify.queries.asking import ask, instance_of, summarize
-from bnnverify.queries.counting import count_question
+from bnnverify.queries.asking import Question, ask, instance_of, region_on, summarize
+from bnnverify.queries.counting import Counted, approximate_question, count_question
 from bnnverify.queries.limited import run_watched, solved_fields
 from bnnverify.queries.results import CountResult, Ties, Verdict
 from bnnverify.regions import Region, whole_space
@@ -16,6 +18,8 @@ def count(
     *,
     ties: Ties = Ties.LOWEST,
     engine: str = "auto",
+    epsilon: float = 0.8,
+    delta: float = 0.2,
     check: bool = False,
     timeout: float | None = None,
     memory: int | None = None,
@@ -25,15 +29,16 @@ def count(
 
     Args:
         ties: the rule for equal scores; with ``VIOLATE`` the centre's class loses every tie.
-        engine: ``auto``, ``enumerate`` or ``pushforward``.
+        engine: ``auto``, ``enumerate``, ``pushforward`` or ``bdd``; or ``approx``, whose counts are within a factor
+            ``1 + epsilon``, all at once, with probability at least ``1 - delta``: the answer's kind is then ``pac``.
         check: count a second time by another engine, which must agree.
         timeout: seconds; memory: MiB. Either runs the work in a child process.
-        seed: recorded in the answer; exact engines draw nothing.
+        seed: of ``approx``; recorded in the answer, exact engines draw nothing.
 
     Returns:
-        Exact integers that sum to the region's size. Around an instance the verdict is VIOLATED if any
-        input has another class than the centre, else HOLDS; of the whole space it is ANSWERED. On
-        TIMEOUT or MEMOUT the counts are empty.
+        Exact integers that sum to the region's size, unless approximate. Around an instance the verdict is
+        VIOLATED if any input has another class than the centre, else HOLDS; of the whole space it is
+        ANSWERED. On TIMEOUT or MEMOUT the counts are empty.
 
     Raises:
         UsageError, UnsupportedError: as the region and the engine demand.
@@ -44,12 +49,11 @@ def count(
     {0: 4, 1: 4}
     """
     around = whole_space(network) if region is None else region
-    members = around.on(network)
+    tolerance = Tolerance(epsilon, delta) if engine == APPROX else None
+    members = around.on(network) if tolerance is None else region_on(network, around)
     question = ask(network, instance_of(network, around), members, ties, None)
     outcome, limit = run_watched(
-        lambda report: count_question(question, engine, by_distance=False, check=check),
-        timeout=timeout,
-        memory=memory,
+        lambda report: _counted(question, engine, tolerance, check, seed), timeout=timeout, memory=memory
     )
     done = outcome.result
     counts = {} if done is None else dict(sorted(done.rows[0].items()))
@@ -62,7 +66,15 @@ def count(
         input_class=label,
         seed=seed,
         counts=counts,
+        kind="exact" if tolerance is None else "pac",
+        tolerance=tolerance,
     )
+
+
+def _counted(question: Question, engine: str, tolerance: Tolerance | None, check: bool, seed: int) -> Counted:
+    if tolerance is None:
+        return count_question(question, engine, by_distance=False, check=check)
+    return approximate_question(question, tolerance, check, seed)
 
 
 def _verdict(counts: dict[int, int], label: int | None) -> Verdict:

@@ -132,7 +132,7 @@ class _Asked:
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """The free input bits of each feature."""
-        n, free = self.question.network.n_inputs, set(self.question.region.free.tolist())
+        n, free = self.question.network.n_inputs, set(self.question.bits.free.tolist())
         groups = tuple((i,) for i in range(n)) if self.features is None else self.features.groups
         return tuple(tuple(i for i in group if i in free) for group in groups)
 
@@ -209,7 +209,7 @@ def _over_decisions(asked: _Asked) -> _Oracle:
     oracle = DecisionOracle(
         question.network,
         bits,
-        question.region,
+        question.bits,
         question.wanted,
         question.order,
         groups=[asked.groups[f] for f in active],

@@ -8,13 +8,14 @@ that belong to the answer; the command line adds the model, the input and the ve
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnverify.engines.contract import Tolerance
 from bnnverify.verdict import Verdict as Verdict
 
 
@@ -114,9 +115,14 @@ class RobustnessResult(Answer):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class CountResult(Answer):
-    """Exact number of the region's inputs in each class that occurs; they sum to its size."""
+    """Number of the region's inputs in each class that occurs; exact ones sum to its size.
+
+    Args:
+        tolerance: how far approximate counts may be off, and with which probability; None of exact ones.
+    """
 
     counts: dict[int, int]
+    tolerance: Tolerance | None = None
 
     @property
     def violations(self) -> int:
@@ -124,7 +130,8 @@ class CountResult(Answer):
         return sum(n for c, n in self.counts.items() if c != self.input_class)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "counts": {str(c): str(n) for c, n in sorted(self.counts.items())}}
+        found = {**super().to_dict(), "counts": {str(c): str(n) for c, n in sorted(self.counts.items())}}
+        return found if self.tolerance is None else {**found, **asdict(self.tolerance)}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -181,7 +181,7 @@ def _checked(network: Network, trigger: Mapping[int, int]) -> dict[int, int]:
 
 def _stamped(question: Question, stamps: dict[int, int]) -> Question:
     """The question about the stamped copies of a question's inputs."""
-    region = question.region
+    region = question.bits
     center = _with_trigger(region.center, stamps)
     kept = ~np.isin(region.free, list(stamps))
     flips = np.flatnonzero(center != region.center)

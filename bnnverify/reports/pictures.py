@@ -72,13 +72,19 @@ def side_by_side(
     *,
     titles: tuple[str, str],
     blocks: bool,
+    after: NDArray[np.int8] | None = None,
 ) -> str:
-    """The image of ``before``'s bits ``(n,)`` and, to its right, the image with ``flips`` made and marked."""
+    """The image of ``before``'s bits ``(n,)`` and, to its right, ``after`` with ``flips`` marked.
+
+    Args:
+        after: default: ``before`` with the flips made.
+    """
     marked = np.zeros(before.size, dtype=np.bool_)
     marked[list(flips)] = True
     ink = before > 0
+    changed = ink ^ marked if after is None else after > 0
     left = draw(ink.reshape(size), np.zeros(size, dtype=np.bool_), blocks=blocks)
-    right = draw((ink ^ marked).reshape(size), marked.reshape(size), blocks=blocks)
+    right = draw(changed.reshape(size), marked.reshape(size), blocks=blocks)
     width = max(size[1], len(titles[0]))
     pairs = zip(_framed(left, blocks), _framed(right, blocks), strict=True)
     head = f"{titles[0].ljust(width + 2)}   {titles[1]}"

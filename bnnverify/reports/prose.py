@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from bnnverify.network import QuantizedInput
 from bnnverify.queries.results import (
     Answer,
     CompareResult,
@@ -108,7 +109,7 @@ def headline(subject: Subject, answer: Answer) -> str:
         return f"UNDECIDED: {UNDECIDED[answer.verdict]}."
     goal = "another class" if subject.target is None else f"class {subject.target}"
     if isinstance(answer, RobustnessResult):
-        return _robustness_headline(answer, goal)
+        return _robustness_headline(answer, goal, _unit(subject))
     if isinstance(answer, CountResult):
         return _count_headline(answer)
     if isinstance(answer, ProfileResult):
@@ -122,14 +123,19 @@ def headline(subject: Subject, answer: Answer) -> str:
     return answer.verdict.value
 
 
-def _robustness_headline(answer: RobustnessResult, goal: str) -> str:
+def _unit(subject: Subject) -> str:
+    """What a witness is counted in."""
+    return "changed pixel" if isinstance(subject.network.input, QuantizedInput) else "flip"
+
+
+def _robustness_headline(answer: RobustnessResult, goal: str, unit: str) -> str:
     if answer.verdict is Verdict.HOLDS:
         return f"ROBUST: no input of the region has {goal}."
     if answer.witness is None:
         return f"NOT ROBUST: some input of the region has {goal}."
     if not answer.witness.flips:
         return f"NOT ROBUST: the input itself has class {answer.witness.label}."
-    return f"NOT ROBUST: class {answer.witness.label} after {plural(len(answer.witness.flips), 'flip')}."
+    return f"NOT ROBUST: class {answer.witness.label} after {plural(len(answer.witness.flips), unit)}."
 
 
 def _count_headline(answer: CountResult) -> str:
@@ -212,14 +218,15 @@ def _chance(ber: float | None, low: Fraction, high: Fraction) -> str:
 def picture(subject: Subject, answer: Answer, witness: Witness, *, blocks: bool) -> str:
     """The counterexample beside its original where they are images, and where it differs."""
     size = image_shape(subject.network.input.shape)
-    what = "pixels" if size else "inputs"
-    where = f"Flipped {what}: {places(witness.flips, size)}." if witness.flips else "The input itself is one."
-    bits = subject.bits()
-    if size is None or bits is None:
+    quantized = isinstance(subject.network.input, QuantizedInput)
+    what = f"{'Changed' if quantized else 'Flipped'} {'pixels' if size else 'inputs'}"
+    where = f"{what}: {places(witness.flips, size)}." if witness.flips else "The input itself is one."
+    if size is None or subject.instance is None:
         return where
+    before, after = subject.ink(subject.instance), subject.ink(witness.input)
     titles = (f"original: class {answer.input_class}", f"counterexample: class {witness.label}")
-    drawn = side_by_side(bits, witness.flips, size, titles=titles, blocks=blocks)
-    legend = "Marks: ^ the upper, v the lower, X both pixels of a character flipped."
+    drawn = side_by_side(before, witness.flips, size, titles=titles, blocks=blocks, after=after)
+    legend = f"Marks: ^ the upper, v the lower, X both pixels of a character {'changed' if quantized else 'flipped'}."
     return f"{drawn}\n{legend}\n{where}" if witness.flips else f"{drawn}\n{where}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnverify.network import Network
+from bnnverify.network import Network, QuantizedInput
 from bnnverify.theories import FeatureGroups
 
 
@@ -52,6 +52,13 @@ class Subject:
             return None
         found: NDArray[np.int8] = to_bits(self.instance)
         return found.reshape(-1)
+
+    def ink(self, values: NDArray[Any]) -> NDArray[np.int8]:
+        """Inputs as signs for a picture: quantized pixels are ink from the middle of their scale on."""
+        layer = self.network.input
+        if isinstance(layer, QuantizedInput):
+            return np.where(2 * layer.read(values) > layer.max_value, 1, -1).astype(np.int8).reshape(-1)
+        return layer.to_bits(values).reshape(-1)
 
     def bits_of(self, features: Iterable[int]) -> tuple[int, ...]:
         """The input bits of some features, rising."""

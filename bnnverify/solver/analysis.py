@@ -19,7 +19,7 @@ from bnnverify.solver.store import GLUE, N_ASSIGNED, N_LEVELS, STAMP, USED
 
 
 @kernel
-def learn(trail, order, clauses, cards, scratch, conflict):  # type: ignore[no-untyped-def]
+def learn(trail, order, clauses, rows, scratch, conflict):  # type: ignore[no-untyped-def]
     """Write a clause to ``learnt``, its literal of the present level first and one of the next level second; length."""
     seen, learnt, met, buffer = scratch.seen, scratch.learnt, scratch.met, scratch.buffer
     levels, literals, present = trail.level, trail.literals, trail.at[N_LEVELS]
@@ -28,7 +28,7 @@ def learn(trail, order, clauses, cards, scratch, conflict):  # type: ignore[no-u
     while True:
         if reason & 1 == 0 and clauses.arena[(reason >> 1) + GLUE]:
             clauses.arena[(reason >> 1) + USED] = 1
-        for i in range(explain(trail, clauses, cards, scratch, reason, literal)):
+        for i in range(explain(trail, clauses, rows, scratch, reason, literal)):
             false = buffer[i]
             variable = np.int64(false >> 1)
             if seen[variable] or levels[variable] == 0:
@@ -51,11 +51,11 @@ def learn(trail, order, clauses, cards, scratch, conflict):  # type: ignore[no-u
         if n_open == 0:
             break
     learnt[0] = literal ^ 1
-    return _shortened(trail, clauses, cards, scratch, n, n_met)
+    return _shortened(trail, clauses, rows, scratch, n, n_met)
 
 
 @kernel
-def _shortened(trail, clauses, cards, scratch, n, n_met):  # type: ignore[no-untyped-def]
+def _shortened(trail, clauses, rows, scratch, n, n_met):  # type: ignore[no-untyped-def]
     """Leave out literals that follow from others, put one of the highest level second, forget what was met."""
     learnt = scratch.learnt
     scratch.stats[STAMP] += 1
@@ -66,7 +66,7 @@ def _shortened(trail, clauses, cards, scratch, n, n_met):  # type: ignore[no-unt
         false = np.int64(learnt[i])
         follows = False
         if trail.reason[false >> 1] >= 0:
-            follows, n_met = _follows(trail, clauses, cards, scratch, false, n_met)
+            follows, n_met = _follows(trail, clauses, rows, scratch, false, n_met)
         if not follows:
             learnt[kept] = false
             kept += 1
@@ -79,7 +79,7 @@ def _shortened(trail, clauses, cards, scratch, n, n_met):  # type: ignore[no-unt
 
 
 @kernel
-def _follows(trail, clauses, cards, scratch, false, n_met):  # type: ignore[no-untyped-def]
+def _follows(trail, clauses, rows, scratch, false, n_met):  # type: ignore[no-untyped-def]
     """Whether a literal is false because of others that were met; whatever is found to be so counts as met."""
     seen, met, todo, buffer, stamps = scratch.seen, scratch.met, scratch.todo, scratch.buffer, scratch.stamps
     levels, reasons, stamp = trail.level, trail.reason, scratch.stats[STAMP]
@@ -88,7 +88,7 @@ def _follows(trail, clauses, cards, scratch, false, n_met):  # type: ignore[no-u
     while n_todo:
         n_todo -= 1
         literal = np.int64(todo[n_todo] ^ 1)
-        for i in range(explain(trail, clauses, cards, scratch, reasons[literal >> 1], literal)):
+        for i in range(explain(trail, clauses, rows, scratch, reasons[literal >> 1], literal)):
             variable = np.int64(buffer[i] >> 1)
             if seen[variable] or levels[variable] == 0:
                 continue
@@ -118,7 +118,7 @@ def glue_of(trail, scratch, n):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def core_of(trail, clauses, cards, scratch, assumption):  # type: ignore[no-untyped-def]
+def core_of(trail, clauses, rows, scratch, assumption):  # type: ignore[no-untyped-def]
     """Write to ``learnt`` a false assumption and those decided ones that make it false; how many."""
     seen, n = scratch.seen, np.int64(1)
     scratch.learnt[0] = assumption
@@ -135,7 +135,7 @@ def core_of(trail, clauses, cards, scratch, assumption):  # type: ignore[no-unty
             scratch.learnt[n] = literal
             n += 1
             continue
-        for i in range(explain(trail, clauses, cards, scratch, reason, literal)):
+        for i in range(explain(trail, clauses, rows, scratch, reason, literal)):
             variable = scratch.buffer[i] >> 1
             if trail.level[variable]:
                 seen[variable] = 1

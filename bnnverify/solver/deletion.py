@@ -1,4 +1,4 @@
-"""Adding clauses, and cleaning: forget the worse half of the learnt clauses, and whatever holds for good.
+"""Cleaning: forget the worse half of the learnt clauses, and whatever holds for good.
 
 Clauses of glue 2 stay, and those of glue up to 6 that took part in a conflict since the last cleaning; of
 the others those of the largest glue go, old ones first. It is done at level 0, where no reason is looked
@@ -11,41 +11,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from bnnverify.solver.clauses import watch
 from bnnverify.solver.kernel import kernel
-from bnnverify.solver.store import DELETED, FROM, GLUE, GLUES, LEARNT, LITERALS, NEXT, SIZE, USED
+from bnnverify.solver.log import ADDED, REMOVED, write, write_units
+from bnnverify.solver.store import DELETED, FROM, GLUE, GLUES, LEARNT, LITERALS, SIZE, USED
 
 KEPT_GLUE = 2
 USEFUL_GLUE = 6
 
 
 @kernel
-def add_clause(clauses, literals, n, glue):  # type: ignore[no-untyped-def]
-    """Append the first n >= 2 literals as a clause that watches the first two; its place in the arena."""
-    arena, clause = clauses.arena, clauses.end[0]
-    arena[clause + SIZE] = n
-    arena[clause + GLUE] = min(glue, GLUES - 1)
-    arena[clause + USED] = 1
-    arena[clause + FROM] = 2
-    for i in range(n):
-        arena[clause + LITERALS + i] = literals[i]
-    _watch(clauses, clause)
-    clauses.end[0] = clause + LITERALS + n
-    return clause
-
-
-@kernel
-def _watch(clauses, clause):  # type: ignore[no-untyped-def]
-    """Link the first two literals of a clause to their watchers."""
-    for side in range(2):
-        literal = clauses.arena[clause + LITERALS + side]
-        clauses.arena[clause + NEXT + side] = clauses.heads[literal]
-        clauses.heads[literal] = 2 * clause + side
-
-
-@kernel
-def clean(trail, clauses, scratch):  # type: ignore[no-untyped-def]
+def clean(trail, clauses, log, scratch):  # type: ignore[no-untyped-def]
     """Keep the better clauses, without literals that are false for good; at a fixpoint of level 0 only."""
     arena, value = clauses.arena, trail.value
+    write_units(trail, log)
     limit, surplus = _limit(clauses, scratch.tally)
     clauses.heads[:] = -1
     clause, end, target = np.int64(0), clauses.end[0], np.int64(0)
@@ -60,29 +39,35 @@ def clean(trail, clauses, scratch):  # type: ignore[no-untyped-def]
         if drop:
             scratch.stats[DELETED] += learnt
             scratch.stats[LEARNT] -= learnt
+            if learnt:
+                write(log, arena, clause + LITERALS, np.int64(arena[clause + SIZE]), np.int64(REMOVED))
         else:
-            target = _moved(clauses, value, clause, target)
+            target = _moved(clauses, log, scratch.learnt, value, clause, target)
         clause = following
     clauses.end[0] = target
 
 
 @kernel
-def _moved(clauses, value, clause, target):  # type: ignore[no-untyped-def]
+def _moved(clauses, log, kept, value, clause, target):  # type: ignore[no-untyped-def]
     """Copy a clause down to ``target`` without its false literals and watch it; where the next one goes."""
-    arena = clauses.arena
-    first, after, n = clause + LITERALS, clause + LITERALS + arena[clause + SIZE], np.int64(0)
-    glue = arena[clause + GLUE]
-    for i in range(first, after):
-        literal = arena[i]
-        if value[literal] == 0:
-            arena[target + LITERALS + n] = literal
-            n += 1
-    arena[target + SIZE] = n
+    arena, n_kept = clauses.arena, np.int64(0)
+    first, n, glue = clause + LITERALS, np.int64(arena[clause + SIZE]), arena[clause + GLUE]
+    for i in range(first, first + n):
+        if value[arena[i]] == 0:
+            kept[n_kept] = arena[i]
+            n_kept += 1
+    if n_kept < n:
+        write(log, kept, np.int64(0), n_kept, np.int64(ADDED))
+        if glue:
+            write(log, arena, first, n, np.int64(REMOVED))
+    arena[target + SIZE] = n_kept
     arena[target + GLUE] = glue
     arena[target + USED] = 0
     arena[target + FROM] = 2
-    _watch(clauses, target)
-    return target + LITERALS + n
+    for i in range(n_kept):
+        arena[target + LITERALS + i] = kept[i]
+    watch(clauses, target)
+    return target + LITERALS + n_kept
 
 
 @kernel
@@ -105,3 +90,9 @@ def _limit(clauses, glues):  # type: ignore[no-untyped-def]
         surplus -= glues[limit]
         limit -= 1
     return limit, surplus
+
+
+@kernel
+def words_to_clean(trail, clauses):  # type: ignore[no-untyped-def]
+    """Words of the log that a cleaning may need."""
+    return 2 * (clauses.end[0] + trail.literals.size)

@@ -1,7 +1,11 @@
 """The order of decisions: variables met in recent conflicts first, in a binary heap.
 
 A variable's activity grows by a step at each conflict that it takes part in, and the step grows
-geometrically, which is an exponential moving average without a pass over all variables. Cost: O(log n) a bump.
+geometrically, which is an exponential moving average without a pass over all variables. Variables that no row
+defines, which are a network's inputs, grow faster than hidden ones. The average forgets quickly. Both were tuned
+on 29 generated networks with one seed: against the usual share of .95 and equal growth, time fell to .7 of it where
+the answer was unsatisfiable; where it was satisfiable it varies too much with the seed to be quoted. Cost: O(log n)
+a bump.
 
 Reference: Moskewicz et al., "Chaff", 2001; Een and Sorensson, "An extensible SAT-solver", 2003.
 """
@@ -12,19 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnverify.solver.kernel import kernel
-from bnnverify.solver.store import STEP, Order
+from bnnverify.solver.store import STEP, Order, Rows
 
-DECAY = 0.95
+DECAY = 0.8
+INPUT_SHARE = 3.0
 LARGEST = 1e100
 
 
 def new_order(activity: NDArray[np.float64], phase: NDArray[np.int8]) -> Order:
-    """All variables, by activity ``(n_vars,)`` and with phases ``(n_vars,)``."""
+    """All variables, by activity ``(n_vars,)`` and with phases ``(n_vars,)``, none of them an output."""
     heap = np.argsort(-activity, kind="stable").astype(np.int32)
     where = np.empty_like(heap)
     where[heap] = np.arange(heap.size, dtype=np.int32)
-    pace = np.array([1.0, 0.0, 0.0])
-    return Order(activity, heap, where, np.array([heap.size]), phase, pace)
+    return Order(activity, np.full(heap.size, INPUT_SHARE), heap, where, np.array([heap.size]), phase, np.array([1.0]))
+
+
+def mark_outputs(order: Order, rows: Rows) -> None:
+    """Let variables that rows define grow by whole steps, all others by INPUT_SHARE of them."""
+    defined = np.diff(rows.puts_at).reshape(-1, 2).sum(axis=1) > 0
+    order.share[:] = np.where(defined, 1.0, INPUT_SHARE)
 
 
 @kernel
@@ -39,7 +49,7 @@ def insert(order, variable):  # type: ignore[no-untyped-def]
 @kernel
 def bump(order, variable):  # type: ignore[no-untyped-def]
     """Let a variable's activity grow by the step."""
-    order.activity[variable] += order.pace[STEP]
+    order.activity[variable] += order.share[variable] * order.pace[STEP]
     if order.activity[variable] > LARGEST:
         for other in range(order.activity.size):
             order.activity[other] *= 1 / LARGEST

@@ -1,12 +1,14 @@
-"""Unit propagation over clauses by two watched literals, over cardinality constraints by two counters.
+"""Unit propagation over clauses by two watched literals, over linear constraints by two sums of weights.
 
-A constraint ``output <-> at least bound of n literals`` speaks only when a counter reaches one of four
-values: ``bound`` true or ``n - bound + 1`` false literals decide the output; one less of either, and an
-output that is already known against it, decide every open literal. Reasons are not built here.
-Cost: one step a literal and constraint it occurs in, and one scan of a constraint that forces its literals.
+A row ``output <-> weights of the true literals >= bound`` speaks only when what one side lacks is no more than the
+row's largest weight: a side that lacks nothing decides the output; where the output is known against a side, each
+open literal whose weight would complete it is forced to the other one. Literals stand heaviest first, so the scan
+for them stops early. Where all weights are 1, sums are counts and take no look-up. Reasons are not built here.
+Cost: one step a literal and row it occurs in, and one scan of the heavy literals of a row that forces.
 
 Reference: Liffiton and Maglalang, "A cardinality solver: more expressive constraints for free", 2012;
-Jia and Rinard, "Efficient exact verification of binarized neural networks", 2020 (both directions).
+Jia and Rinard, "Efficient exact verification of binarized neural networks", 2020 (both directions);
+Een and Sorensson, "Translating pseudo-Boolean constraints into SAT", 2006 (propagation by slack).
 """
 
 from __future__ import annotations
@@ -14,33 +16,21 @@ from __future__ import annotations
 import numpy as np
 
 from bnnverify.solver.kernel import kernel
-from bnnverify.solver.store import (
-    BEGIN,
-    BOUND,
-    FROM,
-    HEAD,
-    LENGTH,
-    LITERALS,
-    N_ASSIGNED,
-    N_FALSE,
-    N_TRUE,
-    NEXT,
-    NO_REASON,
-    OUTPUT,
-    SIZE,
-)
+from bnnverify.solver.store import FROM, HEAD, LITERALS, N_ASSIGNED, NEXT, NO_REASON, SIZE, TICKS
 from bnnverify.solver.trail import assign
+
+TICKS_A_CLAUSE = 20
 
 
 @kernel
-def propagate(trail, clauses, cards, scratch):  # type: ignore[no-untyped-def]
+def propagate(trail, clauses, rows, scratch):  # type: ignore[no-untyped-def]
     """Assign whatever follows; the reason that is violated, or NO_REASON at a fixpoint."""
     while trail.at[HEAD] < trail.at[N_ASSIGNED]:
         literal = np.int64(trail.literals[trail.at[HEAD]])
         conflict = _visit_clauses(trail, clauses, scratch, literal ^ 1)
         if conflict == NO_REASON:
             trail.at[HEAD] += 1
-            conflict = _visit_constraints(trail, cards, scratch, literal)
+            conflict = _visit_rows(trail, rows, scratch, literal)
         if conflict != NO_REASON:
             return conflict
     return np.int64(NO_REASON)
@@ -52,6 +42,7 @@ def _visit_clauses(trail, clauses, scratch, false):  # type: ignore[no-untyped-d
     arena, heads, value = clauses.arena, clauses.heads, trail.value
     link, kept = np.int64(heads[false]), np.int64(-1)
     while link >= 0:
+        scratch.stats[TICKS] += TICKS_A_CLAUSE
         clause, side = link >> 1, link & 1
         first = clause + LITERALS
         following = np.int64(arena[clause + NEXT + side])
@@ -93,52 +84,60 @@ def _another(arena, value, clause):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _visit_constraints(trail, cards, scratch, literal):  # type: ignore[no-untyped-def]
-    """Count a true literal wherever it or its negation occurs, and let the constraints speak."""
-    rows, occurs_at, occurs, value = cards.rows, cards.occurs_at, cards.occurs, trail.value
+def _visit_rows(trail, rows, scratch, literal):  # type: ignore[no-untyped-def]
+    """Weigh a true literal wherever it or its negation occurs, and let the rows speak; all of them even in conflict."""
+    occurs_at, occurs, left = rows.occurs_at, rows.occurs, rows.left
     conflict = np.int64(NO_REASON)
-    for negated in range(2):
-        counter = N_TRUE + negated
-        occurrence = literal ^ negated
-        for i in range(occurs_at[occurrence], occurs_at[occurrence + 1]):
-            c = np.int64(occurs[i])
-            rows[c, counter] += 1
-            bound = rows[c, LENGTH] + 1 - rows[c, BOUND] if negated else rows[c, BOUND]
-            if rows[c, counter] < bound - 1 or conflict != NO_REASON:
-                continue
-            output = np.int64(rows[c, OUTPUT]) ^ negated
-            if rows[c, counter] == bound - 1:
-                if value[output] < 0:
-                    _force(trail, cards, scratch, c, negated ^ 1)
-            elif rows[c, counter] == bound:
-                if value[output] < 0:
-                    conflict = 2 * c + 1
-                elif value[output] == 0:
-                    assign(trail, scratch, output, 2 * c + 1)
+    for side in range(2):
+        at = 2 * (literal ^ side)
+        scratch.stats[TICKS] += occurs_at[at + 2] - occurs_at[at]
+        for i in range(occurs_at[at], occurs_at[at + 1]):
+            row = np.int64(occurs[i])
+            left[2 * row + side] -= 1
+            if left[2 * row + side] <= 1 and conflict == NO_REASON:
+                conflict = _speak(trail, rows, scratch, row, side)
+        for i in range(occurs_at[at + 1], occurs_at[at + 2]):
+            row = np.int64(occurs[i])
+            left[2 * row + side] -= rows.heft[i]
+            if left[2 * row + side] <= rows.widest[row] and conflict == NO_REASON:
+                conflict = _speak(trail, rows, scratch, row, side)
     if conflict == NO_REASON:
-        _visit_outputs(trail, cards, scratch, literal)
+        _visit_outputs(trail, rows, scratch, literal)
     return conflict
 
 
 @kernel
-def _visit_outputs(trail, cards, scratch, literal):  # type: ignore[no-untyped-def]
-    """Let each constraint whose output is now known force its open literals, if no other choice is left."""
-    rows, puts_at, puts = cards.rows, cards.puts_at, cards.puts
-    for negated in range(2):
-        output = literal ^ negated
-        for i in range(puts_at[output], puts_at[output + 1]):
-            c = np.int64(puts[i])
-            if negated and rows[c, N_TRUE] == rows[c, BOUND] - 1:
-                _force(trail, cards, scratch, c, np.int64(1))
-            elif not negated and rows[c, N_FALSE] == rows[c, LENGTH] - rows[c, BOUND]:
-                _force(trail, cards, scratch, c, np.int64(0))
+def _speak(trail, rows, scratch, row, side):  # type: ignore[no-untyped-def]
+    """Decide the output of a row for a side that reached its need, or keep an output's opposite side from that."""
+    output = np.int64(rows.outputs[row]) ^ side
+    known = trail.value[output]
+    if known < 0:
+        if rows.left[2 * row + side] <= 0:
+            return 2 * row + 1
+        _force(trail, rows, scratch, row, side)
+    elif known == 0 and rows.left[2 * row + side] <= 0:
+        assign(trail, scratch, output, 2 * row + 1)
+    return np.int64(NO_REASON)
 
 
 @kernel
-def _force(trail, cards, scratch, c, negated):  # type: ignore[no-untyped-def]
-    """Make every open literal of a constraint true, or false if ``negated``."""
-    begin, literals, value = cards.rows[c, BEGIN], cards.literals, trail.value
-    for i in range(begin, begin + cards.rows[c, LENGTH]):
+def _visit_outputs(trail, rows, scratch, literal):  # type: ignore[no-untyped-def]
+    """Let each row whose output is now known force the literals without which that could not be."""
+    for side in range(2):
+        output = literal ^ side ^ 1
+        for i in range(rows.puts_at[output], rows.puts_at[output + 1]):
+            row = np.int64(rows.puts[i])
+            if rows.left[2 * row + side] <= rows.widest[row]:
+                _force(trail, rows, scratch, row, side)
+
+
+@kernel
+def _force(trail, rows, scratch, row, side):  # type: ignore[no-untyped-def]
+    """Keep every open literal off a side that it would let reach its need."""
+    literals, value, left = rows.literals, trail.value, rows.left[2 * row + side]
+    for i in range(rows.starts[row], rows.starts[row + 1]):
+        if rows.weights[i] < left:
+            return
         literal = np.int64(literals[i])
         if value[literal] == 0:
-            assign(trail, scratch, literal ^ negated, 2 * c + 1)
+            assign(trail, scratch, literal ^ side ^ 1, 2 * row + 1)

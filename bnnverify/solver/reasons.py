@@ -1,10 +1,13 @@
-"""Why a literal had to be true, or a constraint is violated: a clause, built only when it is asked for.
+"""Why a literal had to be true, or a row is violated: a clause, built only when it is asked for.
 
-A clause is its own reason. A constraint has many; taken is one of least size, made of the literals that
-were assigned first, since those lie on the lowest levels. An output needs ``bound`` true or
-``n - bound + 1`` false literals; a forced literal needs the output and one fewer. Cost: O(length).
+A clause is its own reason. A row has many; taken are the literals that were assigned first, since those lie on
+the lowest levels, as few of them as are enough, and of those none that the others make superfluous. An output
+needs literals of one side that weigh what the side needs; a forced literal needs the output, and literals that
+weigh so much less as it weighs itself. Cost: O(length), by selection; where weights differ, O(log length) more for
+each literal taken.
 
-Reference: Liffiton and Maglalang, "A cardinality solver", 2012, where reasons are built at once.
+Reference: Liffiton and Maglalang, "A cardinality solver", 2012, where reasons are built at once; Hoare,
+"Find", 1961 (selection).
 """
 
 from __future__ import annotations
@@ -12,50 +15,51 @@ from __future__ import annotations
 import numpy as np
 
 from bnnverify.solver.kernel import kernel
-from bnnverify.solver.store import BEGIN, BOUND, LENGTH, LITERALS, N_ASSIGNED, OUTPUT, SIZE
+from bnnverify.solver.store import LITERALS, N_ASSIGNED, SIZE, TICKS
 
 
 @kernel
-def explain(trail, clauses, cards, scratch, reason, literal):  # type: ignore[no-untyped-def]
+def explain(trail, clauses, rows, scratch, reason, literal):  # type: ignore[no-untyped-def]
     """Write to ``buffer`` the false literals that force ``literal`` (-1: that violate the reason); how many."""
     if reason & 1:
-        return _explain_constraint(trail, cards, scratch, reason >> 1, literal)
+        return _explain_row(trail, rows, scratch, reason >> 1, literal)
     arena, buffer = clauses.arena, scratch.buffer
     n, first = np.int64(0), (reason >> 1) + LITERALS
     for i in range(first, first + arena[first - LITERALS + SIZE]):
         if arena[i] != literal:
             buffer[n] = arena[i]
             n += 1
+    scratch.stats[TICKS] += n
     return n
 
 
 @kernel
-def _explain_constraint(trail, cards, scratch, c, literal):  # type: ignore[no-untyped-def]
-    """The same for a constraint."""
-    value, place, literals, buffer = trail.value, trail.place, cards.literals, scratch.buffer
-    rows = cards.rows
-    begin, length = np.int64(rows[c, BEGIN]), np.int64(rows[c, LENGTH])
-    bound, output = np.int64(rows[c, BOUND]), np.int64(rows[c, OUTPUT])
-    n, holds = np.int64(0), value[output] > 0
-    needed = length - bound if holds else bound - 1
-    of_true = np.int64(0 if holds else 1)
+def _explain_row(trail, rows, scratch, row, literal):  # type: ignore[no-untyped-def]
+    """The same for a row."""
+    value, place, buffer, hefts = trail.value, trail.place, scratch.buffer, scratch.hefts
+    output, n = np.int64(rows.outputs[row]), np.int64(0)
+    is_output = literal >> 1 == output >> 1
+    side = np.int64((value[output] > 0) != is_output)
     before = trail.at[N_ASSIGNED] if literal < 0 else np.int64(place[literal >> 1])
-    if literal >> 1 == output >> 1:
-        of_true ^= 1
-        needed = bound if holds else length - bound + 1
-    else:
-        needed += literal < 0
-        buffer[0] = output ^ holds
-        n += 1
+    need, sign = rows.needs[2 * row + side], side ^ 1
+    if not is_output:
+        buffer[0] = output ^ side
+        n = np.int64(1)
     start = n
-    for i in range(begin, begin + length):
-        false = literals[i] ^ of_true
+    for i in range(rows.starts[row], rows.starts[row + 1]):
+        false = rows.literals[i] ^ sign
         if value[false] < 0 and place[false >> 1] < before:
             buffer[n] = false
+            hefts[n] = rows.weights[i]
             n += 1
-    if n > start + needed:
-        _earliest_first(place, buffer, start, n - 1, start + needed)
-    return start + needed
+        elif false >> 1 == literal >> 1 and not is_output:
+            need -= rows.weights[i]
+    scratch.stats[TICKS] += rows.starts[row + 1] - rows.starts[row]
+    if rows.widest[row] == 1:
+        if n > start + need:
+            _earliest_first(place, buffer, start, n - 1, start + need)
+        return start + need
+    return _few(place, buffer, hefts, start, n, need)
 
 
 @kernel
@@ -79,3 +83,41 @@ def _earliest_first(place, literals, left, right, n):  # type: ignore[no-untyped
             left = i
         else:
             return
+
+
+@kernel
+def _few(place, literals, hefts, start, n, need):  # type: ignore[no-untyped-def]
+    """Keep, from ``start`` on, the earliest literals that weigh enough without the superfluous; how many there are."""
+    for i in range((start + n) // 2, start - 1, -1):
+        _sink(place, literals, hefts, start, n, i)
+    weighed, end = np.int64(0), n
+    while weighed < need:
+        weighed += hefts[start]
+        end -= 1
+        literals[start], literals[end] = literals[end], literals[start]
+        hefts[start], hefts[end] = hefts[end], hefts[start]
+        _sink(place, literals, hefts, start, end, start)
+    kept = start
+    for i in range(end, n):
+        if weighed - hefts[i] >= need:
+            weighed -= hefts[i]
+        else:
+            literals[kept] = literals[i]
+            kept += 1
+    return kept
+
+
+@kernel
+def _sink(place, literals, hefts, start, end, i):  # type: ignore[no-untyped-def]
+    """Restore the heap ``literals[start:end]``, the earliest on top, below entry i."""
+    while True:
+        child = 2 * i - start + 1
+        if child >= end:
+            return
+        if child + 1 < end and place[literals[child + 1] >> 1] < place[literals[child] >> 1]:
+            child += 1
+        if place[literals[i] >> 1] <= place[literals[child] >> 1]:
+            return
+        literals[i], literals[child] = literals[child], literals[i]
+        hefts[i], hefts[child] = hefts[child], hefts[i]
+        i = child

@@ -13,7 +13,6 @@ essentials", 2008.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,14 +23,26 @@ Longs = NDArray[np.int64]
 
 TRUE_LITERAL = 0
 NO_REASON = -1
-GLUES = 64
+GLUES = 1024
 
 N_ASSIGNED, HEAD, N_LEVELS = 0, 1, 2
 SIZE, GLUE, USED, NEXT, FROM, LITERALS = 0, 1, 2, 3, 5, 6
-BEGIN, LENGTH, BOUND, OUTPUT, N_TRUE, N_FALSE = 0, 1, 2, 3, 4, 5
-CONFLICTS, DECISIONS, PROPAGATIONS, RESTARTS, LEARNT, DELETED, STAMP, NEXT_CLEANING, LAST_RESTART = range(9)
-N_STATS = 9
-STEP, FAST_GLUE, SLOW_GLUE = 0, 1, 2
+(
+    CONFLICTS,
+    DECISIONS,
+    PROPAGATIONS,
+    RESTARTS,
+    LEARNT,
+    DELETED,
+    STAMP,
+    NEXT_CLEANING,
+    NEXT_RESTART,
+    LUBY_INDEX,
+    LUBY_TERM,
+    TICKS,
+) = range(12)
+N_STATS = 12
+STEP = 0
 
 
 class Trail(NamedTuple):
@@ -60,13 +71,15 @@ class Order(NamedTuple):
 
     Args:
         activity: ``(n_vars,)`` the larger, the sooner.
+        share: ``(n_vars,)`` of STEP by which a variable's activity grows.
         heap, where: ``(n_vars,)`` a binary heap of variables, and each one's index in it or -1.
         size: ``(1,)`` number of variables in the heap.
         phase: ``(n_vars,)`` 0 to decide for true, 1 for false.
-        pace: ``(3,)`` STEP by which activity grows, FAST_GLUE and SLOW_GLUE: moving averages.
+        pace: ``(1,)`` STEP by which activity grows.
     """
 
     activity: NDArray[np.float64]
+    share: NDArray[np.float64]
     heap: Ints
     where: Ints
     size: Longs
@@ -90,21 +103,35 @@ class Clauses(NamedTuple):
     end: Longs
 
 
-class Cards(NamedTuple):
-    """Constraints ``output <-> at least bound of the literals``.
+class Rows(NamedTuple):
+    """Constraints ``output <-> sum of weights of the true literals >= bound``, heaviest literals first.
+
+    A row has two *sides*: what the true literals weigh decides for its output, what the false ones weigh against it.
+    Side 0 has to reach the bound, side 1 the sum of all weights less the bound plus 1; entry ``2 * row + side``.
 
     Args:
-        rows: ``(constraints, 6)`` BEGIN, LENGTH, BOUND, OUTPUT, and of the propagated literals N_TRUE and N_FALSE.
-        literals: the literals of all constraints.
-        occurs_at, occurs: constraints with literal p are ``occurs[occurs_at[p]:occurs_at[p + 1]]``.
-        puts_at, puts: constraints whose output is literal p, likewise.
+        left, needs: ``(2 * rows,)`` what a side's propagated literals lack of deciding, and what all of them do.
+        widest: ``(rows,)`` largest weight.
+        outputs: ``(rows,)`` literals.
+        starts: ``(rows + 1,)`` where the literals of each row begin.
+        literals, weights: those of all rows.
+        occurs_at, occurs: rows with literal p are ``occurs[occurs_at[2 * p]:occurs_at[2 * p + 2]]``; those whose
+            weights are all 1 come first, the others begin at ``occurs_at[2 * p + 1]``.
+        heft: the weight of each occurrence.
+        puts_at, puts: rows whose output is literal p are ``puts[puts_at[p]:puts_at[p + 1]]``.
     """
 
-    rows: Ints
+    left: Longs
+    needs: Longs
+    widest: Longs
+    outputs: Ints
+    starts: Longs
     literals: Ints
-    occurs_at: Ints
+    weights: Longs
+    occurs_at: Longs
     occurs: Ints
-    puts_at: Ints
+    heft: Longs
+    puts_at: Longs
     puts: Ints
 
 
@@ -114,9 +141,10 @@ class Scratch(NamedTuple):
     Args:
         seen: ``(n_vars,)`` 1 for variables met; all 0 between conflicts.
         learnt, buffer, todo, met: literals or variables, as many as there can be.
-        stamps: ``(n_vars + 1,)`` by level, when it was last met.
+        hefts: weights of the literals in ``buffer``.
+        stamps: ``(2 * n_vars,)`` by level or literal, when it was last met.
         tally: ``(GLUES,)`` number of clauses by glue.
-        stats: ``(N_STATS,)`` CONFLICTS and so on.
+        stats: ``(N_STATS,)`` CONFLICTS and so on; TICKS count steps through rows and clauses, about a nanosecond each.
     """
 
     seen: NDArray[np.int8]
@@ -124,42 +152,24 @@ class Scratch(NamedTuple):
     buffer: Ints
     todo: Ints
     met: Ints
+    hefts: Longs
     stamps: Longs
     tally: Longs
     stats: Longs
 
 
 def new_trail(n_vars: int) -> Trail:
-    """Nothing is assigned."""
+    """Nothing is assigned but variable 0."""
     value = np.zeros(2 * n_vars, dtype=np.int8)
+    value[TRUE_LITERAL], value[TRUE_LITERAL ^ 1] = 1, -1
     level, place, literals = (np.zeros(n_vars, dtype=np.int32) for _ in range(3))
     reason = np.full(n_vars, NO_REASON, dtype=np.int64)
-    return Trail(value, level, place, reason, literals, np.zeros(n_vars + 1, dtype=np.int32), np.zeros(3, np.int64))
+    return Trail(value, level, place, reason, literals, np.zeros(n_vars + 1, np.int32), np.array([1, 0, 0]))
 
 
 def new_scratch(n_vars: int, longest: int, stats: Longs) -> Scratch:
     """Space for so many variables and constraints of at most ``longest`` literals."""
     room = n_vars + longest + 2
     learnt, buffer, todo, met = (np.zeros(room, dtype=np.int32) for _ in range(4))
-    stamps, tally = np.zeros(n_vars + 1, dtype=np.int64), np.zeros(GLUES, dtype=np.int64)
-    return Scratch(np.zeros(n_vars, np.int8), learnt, buffer, todo, met, stamps, tally, stats)
-
-
-def new_cards(constraints: Sequence[tuple[int, int, Ints]], n_vars: int) -> Cards:
-    """Constraints ``(output, bound, literals)`` with their occurrences; O(literals)."""
-    lengths = np.array([literals.size for _, _, literals in constraints], dtype=np.int64)
-    rows = np.zeros((lengths.size, 6), dtype=np.int32)
-    rows[:, LENGTH] = lengths
-    rows[:, BEGIN] = np.cumsum(lengths) - lengths
-    rows[:, BOUND] = [bound for _, bound, _ in constraints]
-    rows[:, OUTPUT] = [output for output, _, _ in constraints]
-    literals = np.concatenate([literals for _, _, literals in constraints] + [np.empty(0, np.int32)])
-    where = np.repeat(np.arange(lengths.size, dtype=np.int32), lengths)
-    occurrences = _grouped(literals, where, n_vars) + _grouped(rows[:, OUTPUT], np.arange(lengths.size), n_vars)
-    return Cards(rows, literals.astype(np.int32), *occurrences)
-
-
-def _grouped(literals: Ints, values: NDArray[np.int32 | np.int64], n_vars: int) -> tuple[Ints, Ints]:
-    """Values by literal: where those of each literal begin, and the values."""
-    starts = np.searchsorted(np.sort(literals), np.arange(2 * n_vars + 1))
-    return starts.astype(np.int32), values[np.argsort(literals, kind="stable")].astype(np.int32)
+    stamps, tally = np.zeros(2 * n_vars, dtype=np.int64), np.zeros(GLUES, dtype=np.int64)
+    return Scratch(np.zeros(n_vars, np.int8), learnt, buffer, todo, met, np.zeros(room, np.int64), stamps, tally, stats)

@@ -1,7 +1,7 @@
-"""Assigning literals and taking them back, with the counters and the heap kept right.
+"""Assigning literals and taking them back, with the sums and the heap kept right.
 
-Counters of a constraint count its *propagated* literals, those before HEAD on the trail, so going back
-undoes exactly what propagation did. Cost: one step a literal and constraint it occurs in.
+The sums of a row are over its *propagated* literals, those before HEAD on the trail, so going back undoes exactly
+what propagation did. Cost: one step a literal and row it occurs in.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from bnnverify.solver.kernel import kernel
 from bnnverify.solver.order import insert
-from bnnverify.solver.store import HEAD, N_ASSIGNED, N_FALSE, N_LEVELS, N_TRUE, PROPAGATIONS
+from bnnverify.solver.store import HEAD, N_ASSIGNED, N_LEVELS, PROPAGATIONS
 
 
 @kernel
@@ -35,13 +35,12 @@ def open_level(trail):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def backtrack(trail, order, cards, level):  # type: ignore[no-untyped-def]
+def backtrack(trail, order, rows, level):  # type: ignore[no-untyped-def]
     """Take back every level above ``level``; variables keep their last value as phase."""
     if trail.at[N_LEVELS] <= level:
         return
     start, head = trail.starts[level], trail.at[HEAD]
     value, literals, phase, where = trail.value, trail.literals, order.phase, order.where
-    rows, occurs_at, occurs = cards.rows, cards.occurs_at, cards.occurs
     for place in range(trail.at[N_ASSIGNED] - 1, start - 1, -1):
         literal = np.int64(literals[place])
         variable = literal >> 1
@@ -51,10 +50,19 @@ def backtrack(trail, order, cards, level):  # type: ignore[no-untyped-def]
         if where[variable] < 0:
             insert(order, variable)
         if place < head:
-            for i in range(occurs_at[literal], occurs_at[literal + 1]):
-                rows[occurs[i], N_TRUE] -= 1
-            for i in range(occurs_at[literal ^ 1], occurs_at[(literal ^ 1) + 1]):
-                rows[occurs[i], N_FALSE] -= 1
+            _unweigh(rows, literal)
     trail.at[N_ASSIGNED] = start
     trail.at[HEAD] = min(head, start)
     trail.at[N_LEVELS] = level
+
+
+@kernel
+def _unweigh(rows, literal):  # type: ignore[no-untyped-def]
+    """Give back to every row what a propagated literal took."""
+    occurs_at, occurs, left = rows.occurs_at, rows.occurs, rows.left
+    for side in range(2):
+        at = 2 * (literal ^ side)
+        for i in range(occurs_at[at], occurs_at[at + 1]):
+            left[2 * np.int64(occurs[i]) + side] += 1
+        for i in range(occurs_at[at + 1], occurs_at[at + 2]):
+            left[2 * np.int64(occurs[i]) + side] += rows.heft[i]

@@ -1,0 +1,1 @@
+"""Proofs that a region holds no input of a wanted class, and the checker that accepts or rejects them."""
