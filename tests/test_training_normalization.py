@@ -12,7 +12,6 @@ from torch import nn  # noqa: E402
 
 from bnnverify.errors import ModelFormatError  # noqa: E402
 from bnnverify.training.normalization import ShiftBatchNorm, batch_statistics, gain, normalized, stored  # noqa: E402
-from bnnverify.training.shifts import power_of_two, power_of_two_number  # noqa: E402
 
 
 def ap2(z: float) -> float:
@@ -34,20 +33,6 @@ def random_norm(n, seed):
         norm.weight.normal_()
         norm.bias.normal_()
     return norm
-
-
-def test_powers_of_two_are_nearest_on_the_logarithmic_scale() -> None:
-    values = np.random.default_rng(0).normal(size=500) * 10.0 ** np.arange(-5, 5).repeat(50)
-    found = power_of_two(torch.tensor(values)).numpy()
-    np.testing.assert_array_equal(found, [ap2(z) for z in values])
-    assert power_of_two(torch.tensor([0.0, -0.0, 3.0, -3.0, 1.0])).tolist() == [0, 0, 4, -4, 1]
-    assert [power_of_two_number(z) for z in (0.3, 1.0, 5.9, 100.0)] == [0.25, 1, 8, 128]
-
-
-def test_the_gradient_passes_a_power_of_two() -> None:
-    values = torch.tensor([0.3, -5.0], requires_grad=True)
-    (power_of_two(values) * torch.tensor([2.0, 3.0])).sum().backward()
-    assert values.grad.tolist() == [2, 3]
 
 
 def test_a_batch_is_normalized_as_published_and_moves_the_running_statistics() -> None:

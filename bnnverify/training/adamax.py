@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bnnverify.errors import UsageError
-from bnnverify.training.shifts import power_of_two, power_of_two_number
+from bnnverify.training.shifts import nearest_power_of_two, power_of_two_number
 
 LEAST_DIVISOR = 2.0**-27
 
@@ -54,6 +54,7 @@ def _update(
         state.update(step=0, moment=torch.zeros_like(parameter), norm=torch.zeros_like(parameter))
     state["step"] += 1
     state["moment"].mul_(betas[0]).add_(gradient, alpha=1 - betas[0])
-    state["norm"] = torch.maximum(betas[1] * state["norm"], gradient.abs())
+    torch.maximum(state["norm"].mul_(betas[1]), gradient.abs(), out=state["norm"])
     step = power_of_two_number(rate / (1 - betas[0] ** state["step"]))
-    parameter.addcdiv_(state["moment"], power_of_two(state["norm"]) + LEAST_DIVISOR, value=-step)
+    divisor = nearest_power_of_two(state["norm"]).add_(LEAST_DIVISOR)
+    parameter.addcdiv_(state["moment"], divisor, value=-step)

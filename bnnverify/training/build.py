@@ -60,7 +60,8 @@ def build_model(recipe: Recipe, shape: Shape) -> BinaryModel:
     stages: list[Stage] = []
     for number, layer in enumerate(network.layers):
         dropout = network.dropout if number else network.input_dropout
-        stages.append(_stage(network, layer, shape, dropout, 0.0 if number else centre))
+        bits = network.bits_between if number else isinstance(entered, BinarizedPixels | NormalizedPixels)
+        stages.append(_stage(network, layer, shape, dropout, 0.0 if number else centre, reads_bits=bits))
         shape = _shape_after(layer, shape, number + 1)
     scores = _scores(network, prod(shape))
     if not network.train_scores:
@@ -79,10 +80,13 @@ def _input(pixels: data.Pixels, shape: Shape) -> Input:
     return BinarizedPixels(ThresholdInput(thresholds, np.ones(prod(shape), dtype=bool), MAX_PIXEL, shape))
 
 
-def _stage(network: Architecture, layer: Layer, shape: Shape, dropout: float, centre: float) -> Stage:
+def _stage(
+    network: Architecture, layer: Layer, shape: Shape, dropout: float, centre: float, *, reads_bits: bool
+) -> Stage:
     features = layer.dense or layer.conv or 0
     if layer.dense is not None:
-        product: BinaryLinear | BinaryConv2d = BinaryLinear(_weight(network, (features, prod(shape))))
+        weight = _weight(network, (features, prod(shape)))
+        product: BinaryLinear | BinaryConv2d = BinaryLinear(weight, reads_bits=reads_bits)
     else:
         kernel = (features, shape[0], layer.kernel, layer.kernel)
         stride, padding = (layer.stride, layer.stride), (layer.padding, layer.padding)
@@ -227,7 +231,9 @@ def build_optimizers(recipe: Recipe, model: BinaryModel) -> list[Optimizer]:
         return [SGD(groups, lr=training.rate, momentum=training.momentum)]
     if training.optimizer == "shift-adamax":
         return [ShiftAdaMax(groups, lr=training.rate)]
-    return [(Adam if training.optimizer == "adam" else Adamax)(groups, lr=training.rate)]
+    if training.optimizer == "adamax":
+        return [Adamax(groups, lr=training.rate)]
+    return [Adam(groups, lr=training.rate, fused=True)]
 
 
 def _bop(training: Training, model: BinaryModel) -> list[Optimizer]:

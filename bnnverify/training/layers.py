@@ -25,6 +25,7 @@ from bnnverify.training.binarizers import (
     straight_through,
 )
 from bnnverify.training.normalization import Norm, normalized
+from bnnverify.training.products import int8_signs, sign_product
 
 
 class BinaryWeight(nn.Module):
@@ -41,9 +42,16 @@ class BinaryWeight(nn.Module):
         self.stochastic = stochastic
 
     def forward(self) -> Tensor:
-        drawn = self.stochastic and self.training
-        signs = random_signs_of(self.latent) if drawn else signs_of(self.latent)
+        signs = random_signs_of(self.latent) if self._drawn else signs_of(self.latent)
         return straight_through(self.latent, signs, hard_tanh_slope)
+
+    def signs(self) -> Tensor:
+        """What :meth:`forward` gives as int8, without a gradient."""
+        return random_signs_of(self.latent).to(torch.int8) if self._drawn else int8_signs(self.latent)
+
+    @property
+    def _drawn(self) -> bool:
+        return self.stochastic and self.training
 
 
 class MaskedWeight(nn.Module):
@@ -113,13 +121,21 @@ LatentWeight: TypeAlias = BinaryWeight | MaskedWeight | FlippedWeight | RealWeig
 
 
 class BinaryLinear(nn.Module):
-    """``weight @ x``; images are flattened channel by channel."""
+    """``weight @ x``; images are flattened channel by channel.
 
-    def __init__(self, weight: LatentWeight) -> None:
+    Args:
+        weight: ``(out, in)``.
+        reads_bits: inputs are signs, times one magnitude, and zeros where dropout struck. Sums are integers then, and
+            made as such.
+    """
+
+    def __init__(self, weight: LatentWeight, *, reads_bits: bool = False) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight, self.reads_bits = weight, reads_bits
 
     def forward(self, values: Tensor) -> Tensor:
+        if self.reads_bits and isinstance(self.weight, BinaryWeight):
+            return sign_product(values.flatten(1), self.weight.latent, self.weight.signs())
         return functional.linear(values.flatten(1), self.weight())
 
 

@@ -134,8 +134,12 @@ class Architecture:
     @property
     def is_binary(self) -> bool:
         """Whether the trained network is one that can be exported and verified."""
-        signs = self.activations in ("sign", "stochastic")
-        return signs and "real" not in (self.weights, self.score_weights)
+        return self.bits_between and "real" not in (self.weights, self.score_weights)
+
+    @property
+    def bits_between(self) -> bool:
+        """Whether blocks pass signs to each other."""
+        return self.activations in ("sign", "stochastic")
 
 
 @dataclass(frozen=True)

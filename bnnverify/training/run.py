@@ -105,6 +105,21 @@ class Run:
             self._keep_best()
             yield self.history[-1]
 
+    def step(self, batch: Images, attack: Attack | None = None) -> float:
+        """One step of every optimizer on a batch, in the model's present mode; returns the loss before it."""
+        pixels = batch.pixels
+        if attack is not None:
+            with frozen_statistics(self.model):
+                pixels = attack(self.model, pixels, batch.labels, self._generator)
+        loss = self._loss(pixels, batch.labels)
+        self.model.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer, schedule in zip(self.optimizers, self._schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+        clip_latent(self.model)
+        return float(loss.detach())
+
     def restore_best(self) -> Epoch:
         """Give the model the weights of the epoch that did best on the held-out images, the first of equals."""
         if not self._best:
@@ -151,8 +166,12 @@ class Run:
         return max(self.history, key=lambda epoch: epoch.validation_accuracy)
 
     def _keep_best(self) -> None:
-        if self._best_epoch() is self.history[-1]:
+        if self._best_epoch() is not self.history[-1]:
+            return
+        if not self._best:
             self._best = deepcopy(self.model.state_dict())
+        for name, values in self.model.state_dict().items():
+            self._best[name].copy_(values)
 
     def _epoch(self, number: int, watch: Watch | None) -> Epoch:
         start, cpu_start, before = time.perf_counter(), time.process_time(), weight_signs(self.model)
@@ -162,7 +181,7 @@ class Run:
         order = torch.randperm(len(self.images), generator=self._generator)
         losses: list[float] = []
         for batch in _batches(order, self.settings.batch_size):
-            losses.append(self._step(self._mixed(batch), attack))
+            losses.append(self.step(self._mixed(batch), attack))
             if watch is not None:
                 watch(Step(number, len(losses), self._n_steps, losses[-1]))
         self.model.eval()
@@ -196,21 +215,6 @@ class Run:
     def _adapted_scale(self, attack: Attack) -> float:
         first = self.images[:ADAPTING_IMAGES]
         return adapt_slopes(self.model, attack, first.pixels, first.labels, seed=self.settings.seed)
-
-    def _step(self, batch: Images, attack: Attack | None) -> float:
-        """One step of every optimizer; the loss before it."""
-        pixels = batch.pixels
-        if attack is not None:
-            with frozen_statistics(self.model):
-                pixels = attack(self.model, pixels, batch.labels, self._generator)
-        loss = self._loss(pixels, batch.labels)
-        self.model.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer, schedule in zip(self.optimizers, self._schedules, strict=True):
-            optimizer.step()
-            schedule.step()
-        clip_latent(self.model)
-        return float(loss.detach())
 
     def _loss(self, pixels: Tensor, labels: Tensor) -> Tensor:
         settings = self.settings
