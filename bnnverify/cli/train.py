@@ -19,7 +19,7 @@ from bnnverify.errors import UsageError
 
 if TYPE_CHECKING:
     from bnnverify.training.material import Material
-    from bnnverify.training.recipe import Recipe
+    from bnnverify.training.recipe import Recipe, Verification
     from bnnverify.training.run import Epoch, Step
     from bnnverify.training.session import Session, Trained
 
@@ -159,10 +159,10 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
 def _train(arguments: argparse.Namespace, recipe: Recipe) -> int:
     from bnnverify.cli import streams
     from bnnverify.reports.json import dumps
-    from bnnverify.reports.trained import layer_table
+    from bnnverify.reports.trained import layer_table, verified_table
     from bnnverify.training.describe import describe
     from bnnverify.training.material import load_material
-    from bnnverify.training.session import Session, report
+    from bnnverify.training.session import Session
 
     asked = recipe.verify
     if arguments.report and (asked is None or not recipe.network.is_binary):
@@ -176,13 +176,29 @@ def _train(arguments: argparse.Namespace, recipe: Recipe) -> int:
     if not arguments.json:
         streams.answer(f"{recipe.name}: {recipe.title}\n\n{layer_table(facts)}\n")
     trained = _trained(arguments, session)
-    rows = [found.to_dict() for found in report(trained, material, asked)] if arguments.report and asked else []
     row = _row(arguments, trained, material, load)
-    row |= {"summary": facts, "report": rows}
     if arguments.plot is not None:
         _save_curve(arguments.plot, row)
-    streams.answer(dumps(row) if arguments.json else _text(arguments, trained, rows))
+    if not arguments.json:
+        streams.answer(_text(arguments, trained))
+    rows = _report(trained, material, asked) if arguments.report and asked else []
+    if arguments.json:
+        streams.answer(dumps({**row, "summary": facts, "report": rows}))
+    elif rows:
+        streams.answer(f"\n{verified_table(rows)}")
     return 0
+
+
+def _report(trained: Trained, material: Material, asked: Verification) -> list[dict[str, Any]]:
+    """The rows of a report, with a line that says how far it is."""
+    from bnnverify.training.session import report
+
+    with StatusLine() as line:
+
+        def watch(radius: int, n_done: int) -> None:
+            line.draw(f"verifying: radius {radius}, image {n_done}/{asked.images}")
+
+        return [found.to_dict() for found in report(trained, material, asked, watch=watch)]
 
 
 def _trained(arguments: argparse.Namespace, session: Session) -> Trained:
@@ -252,10 +268,9 @@ def _row(arguments: argparse.Namespace, trained: Trained, material: Material, lo
     }
 
 
-def _text(arguments: argparse.Namespace, trained: Trained, rows: list[dict[str, Any]]) -> str:
+def _text(arguments: argparse.Namespace, trained: Trained) -> str:
     """What the training came to."""
     from bnnverify.reports.tables import duration, grouped
-    from bnnverify.reports.trained import verified_table
 
     best, network, n_test = trained.best, trained.network, grouped(trained.n_test)
     size = grouped(arguments.out.stat().st_size)
@@ -266,8 +281,7 @@ def _text(arguments: argparse.Namespace, trained: Trained, rows: list[dict[str, 
         saved += f"agree between torch and the bit engine on all {n_test} test images"
     found = f"epoch {best.number} was best, with {best.validation_accuracy:.2%} of the validation images; "
     found += f"test accuracy {trained.test_accuracy:.2%} of {n_test}; {duration(trained.seconds)}"
-    table = [f"\n{verified_table(rows)}"] if rows else []
-    return "\n".join(["", found, saved, *table])
+    return "\n".join(["", found, saved])
 
 
 def _save_curve(path: Path, row: dict[str, Any]) -> None:

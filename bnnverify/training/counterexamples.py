@@ -9,6 +9,7 @@ run to run where no limit is reached.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -70,13 +71,21 @@ def region_around(pixels: NDArray[Any], norm: str, radius: int, max_value: int =
 
 
 def report_radius(
-    network: Network, model: BinaryModel, attack: Attack, images: Images, asked: Verification, radius: int
+    network: Network,
+    model: BinaryModel,
+    attack: Attack,
+    images: Images,
+    asked: Verification,
+    radius: int,
+    *,
+    watch: Callable[[int], None] | None = None,
 ) -> RadiusReport:
     """Attack and verify every image at one radius.
 
     Args:
         network: what ``model`` was exported as.
         attack: of this radius.
+        watch: is told of the number of every image that is due.
 
     Raises:
         ReplayError: if the attack changes the class of an image that was verified, which is a bug of ours.
@@ -84,7 +93,11 @@ def report_radius(
     pixels, labels = images.pixels.numpy().astype(np.int64), images.labels.numpy()
     correct = predict(network, pixels) == labels
     survived = correct & (predict(network, _attacked(model, attack, images)) == labels)
-    verdicts = {int(k): _ask(network, pixels[k], asked, radius).verdict for k in np.flatnonzero(correct)}
+    verdicts: dict[int, Verdict] = {}
+    for k in np.flatnonzero(correct).tolist():
+        if watch is not None:
+            watch(k)
+        verdicts[k] = _ask(network, pixels[k], asked, radius).verdict
     verified = [k for k, verdict in verdicts.items() if verdict is Verdict.HOLDS]
     if not np.all(survived[verified]):
         raise ReplayError(f"an attack of radius {radius} ({asked.norm}) changed the class of a verified image")

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -34,6 +35,7 @@ from bnnverify.training.recipe import Recipe, Verification
 from bnnverify.training.run import Epoch, Run, Watch
 
 OnEpoch: TypeAlias = Callable[[Epoch], None]
+WatchReport: TypeAlias = Callable[[int, int], None]
 CHECKPOINT = ".checkpoint"
 
 
@@ -134,8 +136,13 @@ def write_model(trained: Trained, out: Path) -> None:
     write_arrays(out, {name: values.numpy() for name, values in trained.model.state_dict().items()})
 
 
-def report(trained: Trained, material: Material, asked: Verification) -> list[RadiusReport]:
+def report(
+    trained: Trained, material: Material, asked: Verification, *, watch: WatchReport | None = None
+) -> list[RadiusReport]:
     """Attacked and verified accuracy at every radius of a recipe, on the first test images.
+
+    Args:
+        watch: is told of every radius and image that is done.
 
     Raises:
         UsageError: if there is no binarized network to verify.
@@ -145,7 +152,13 @@ def report(trained: Trained, material: Material, asked: Verification) -> list[Ra
     images = material.test[: asked.images]
     return [
         report_radius(
-            trained.network, trained.model, build_attack(asked.norm, radius, asked.steps), images, asked, radius
+            trained.network,
+            trained.model,
+            build_attack(asked.norm, radius, asked.steps),
+            images,
+            asked,
+            radius,
+            watch=None if watch is None else partial(watch, radius),
         )
         for radius in asked.radii
     ]
