@@ -27,7 +27,7 @@ def nearest_power_of_two(values: Tensor) -> Tensor:
     integers, carry, kept = PARTS[values.dtype]
     values = values.detach()
     nearest = values.view(integers).add(carry).bitwise_and_(kept).view(values.dtype)
-    return torch.where(values.isfinite(), nearest, values)
+    return torch.where(values.isnan(), values, nearest)
 
 
 def power_of_two(values: Tensor) -> Tensor:
