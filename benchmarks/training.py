@@ -8,8 +8,8 @@ Memory is the process's peak above what it held with torch loaded and the images
 
 What makes the difference, by profile: a product of signs in int8 takes a quarter of float32's time; the fused Adam
 reads and writes every number once; the clipped weights need no straight-through mask; signs are int8, a quarter of the
-memory; and what is allocated anew every step comes in huge pages. The products of the gradient stay float32, so they$
-are the largest part of what is left.
+memory; and nothing of a layer's size is allocated anew in a step, which would cost page faults. The products of the
+gradient stay float32, so they are the largest part of what is left.
 """
 
 from __future__ import annotations
@@ -69,10 +69,6 @@ def _in_a_process(name: str, width: int, steps: int) -> dict[str, float]:
 
 
 def _measured(name: str, width: int, steps: int) -> dict[str, float]:
-    if name == "bnnverify":
-        from bnnverify.training.pages import ask_for_huge_pages
-
-        ask_for_huge_pages()
     import torch
 
     pixels = torch.randint(0, 256, ((WARM_UP + steps) * BATCH, 1, 28, 28)).float()

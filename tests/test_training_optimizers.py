@@ -37,12 +37,12 @@ def ap2(z):
     return np.where(z == 0, 0.0, np.sign(z) * 2.0 ** np.round(np.log2(np.where(z == 0, 1.0, np.abs(z)))))
 
 
-def shift_adamax(x, sequence, rate, b1=0.9, b2=0.999):
+def shift_adamax(x, sequence, rate, b1=0.9, b2=0.999, factor=1.0):
     m, v = np.zeros(N), np.zeros(N)
     for t, g in enumerate(sequence, start=1):
         m = b1 * m + (1 - b1) * g
         v = np.maximum(b2 * v, np.abs(g))
-        x = x - 2.0 ** round(log2(rate / (1 - b1**t))) * m / (ap2(v) + 2.0**-27)
+        x = x - factor * 2.0 ** round(log2(rate / (1 - b1**t))) * m / (ap2(v) + 2.0**-27)
     return x
 
 
@@ -59,6 +59,13 @@ def test_shift_based_adamax_moves_as_published() -> None:
     parameter = torch.nn.Parameter(torch.tensor(start))
     found = run(ShiftAdaMax([parameter], lr=0.013), parameter, gradients(1))
     np.testing.assert_allclose(found, shift_adamax(start, gradients(1), 0.013), rtol=1e-12)
+
+
+def test_a_layer_s_factor_is_no_power_of_two_and_stays_outside_of_the_step() -> None:
+    start = np.random.default_rng(0).normal(size=N)
+    parameter = torch.nn.Parameter(torch.tensor(start))
+    found = run(ShiftAdaMax([{"params": [parameter], "factor": 2.9}], lr=0.013), parameter, gradients(1))
+    np.testing.assert_allclose(found, shift_adamax(start, gradients(1), 0.013, factor=2.9), rtol=1e-12)
 
 
 def test_bop_flips_as_published() -> None:

@@ -1,5 +1,7 @@
 """Products in narrow numbers: equal to float32 ones to the bit, forwards and backwards, whatever dropout does."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -47,7 +49,10 @@ def test_a_processor_without_narrow_products_gets_wide_ones(monkeypatch) -> None
 
 
 def test_int8_signs_call_zero_and_minus_zero_positive() -> None:
-    assert products.int8_signs(torch.tensor([[0.0, -0.0, 0.3, -0.3]])).tolist() == [[1, 1, 1, -1]]
+    latent = torch.tensor([[0.0, -0.0, 0.3, -0.3]])
+    space = products.Workspace(latent)
+    space.sign()
+    assert space.signs.tolist() == [[1, 1, 1, -1]]
 
 
 @pytest.mark.parametrize("magnitude", [1.0, 2.0, 1 / 0.9])
@@ -65,6 +70,53 @@ def test_sums_and_gradients_equal_those_of_float32_weights(magnitude) -> None:
         found.append((sums.detach(), values.grad, weight.latent.grad.clone()))
     for narrow, wide in zip(*found, strict=True):
         torch.testing.assert_close(narrow, wide, rtol=2e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("reads_bits", [True, False])
+def test_gradients_of_several_backward_passes_add_up(reads_bits) -> None:
+    torch.manual_seed(0)
+    layer = BinaryLinear(BinaryWeight((6, 9)), reads_bits=reads_bits)
+    batches = [torch.randint(0, 2, (5, 9)).float() * 2 - 1 for _ in range(3)]
+    for batch in batches:
+        values = batch.clone().requires_grad_()
+        layer(values).square().sum().backward()
+        torch.testing.assert_close(values.grad, 2 * (batch @ layer.weight().detach().T) @ layer.weight().detach())
+    expected = sum(2 * (batch @ layer.weight().detach().T).T @ batch for batch in batches)
+    torch.testing.assert_close(layer.weight.latent.grad, expected)
+
+
+def test_the_gradient_takes_no_new_memory_from_step_to_step() -> None:
+    layer = BinaryLinear(BinaryWeight((6, 9)), reads_bits=True)
+    places = set()
+    for _ in range(3):
+        layer.zero_grad()
+        layer(torch.ones(5, 9)).sum().backward()
+        places.add(layer.weight.latent.grad.data_ptr())
+    assert len(places) == 1
+
+
+def test_signs_that_changed_before_the_backward_pass_are_refused() -> None:
+    layer = BinaryLinear(BinaryWeight((6, 9)), reads_bits=True)
+    first = layer(torch.ones(5, 9, requires_grad=True)).sum()
+    layer(torch.ones(5, 9))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        first.backward()
+
+
+def test_a_first_layer_makes_no_gradient_of_its_inputs(monkeypatch) -> None:
+    monkeypatch.setattr(products._OfValues, "backward", None)
+    layer = BinaryLinear(BinaryWeight((6, 9)))
+    layer(torch.ones(5, 9)).sum().backward()
+    assert layer.weight.latent.grad.tolist() == [[5.0] * 9] * 6
+
+
+def test_a_copy_of_a_model_has_a_workspace_of_its_own() -> None:
+    layer = BinaryLinear(BinaryWeight((6, 9)))
+    layer(torch.ones(5, 9)).sum().backward()
+    twin = deepcopy(layer)
+    twin(torch.ones(5, 9)).sum().backward()
+    assert twin.weight.latent.grad.tolist() == layer.weight.latent.grad.tolist()
+    assert twin.weight.latent.grad.data_ptr() != layer.weight.latent.grad.data_ptr()
 
 
 def test_a_batch_that_dropout_emptied_sums_to_zero() -> None:

@@ -108,9 +108,6 @@ def _refuse_early(arguments: argparse.Namespace) -> None:
     if find_spec("torch") is None:
         raise UsageError("train needs torch, which is not installed: pip install 'bnnverify[train]'")
     import_numba()
-    from bnnverify.training.pages import ask_for_huge_pages
-
-    ask_for_huge_pages()
     from bnnverify.training.logs import require_log, require_tensorboard
 
     if arguments.plot is not None:

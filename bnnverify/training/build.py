@@ -230,7 +230,8 @@ def build_optimizers(recipe: Recipe, model: BinaryModel) -> list[Optimizer]:
     if training.optimizer == "sgd":
         return [SGD(groups, lr=training.rate, momentum=training.momentum)]
     if training.optimizer == "shift-adamax":
-        return [ShiftAdaMax(groups, lr=training.rate)]
+        factors = [{"params": g["params"], "factor": g["lr"] / training.rate} for g in groups]
+        return [ShiftAdaMax(factors, lr=training.rate)]
     if training.optimizer == "adamax":
         return [Adamax(groups, lr=training.rate)]
     return [Adam(groups, lr=training.rate, fused=True)]

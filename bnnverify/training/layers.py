@@ -25,7 +25,7 @@ from bnnverify.training.binarizers import (
     straight_through,
 )
 from bnnverify.training.normalization import Norm, normalized
-from bnnverify.training.products import int8_signs, sign_product
+from bnnverify.training.products import Workspace, sign_product
 
 
 class BinaryWeight(nn.Module):
@@ -40,14 +40,21 @@ class BinaryWeight(nn.Module):
         super().__init__()
         self.latent = nn.Parameter(torch.empty(shape).uniform_(-spread, spread))
         self.stochastic = stochastic
+        self._space: Workspace | None = None
 
     def forward(self) -> Tensor:
         signs = random_signs_of(self.latent) if self._drawn else signs_of(self.latent)
         return straight_through(self.latent, signs, hard_tanh_slope)
 
-    def signs(self) -> Tensor:
-        """What :meth:`forward` gives as int8, without a gradient."""
-        return random_signs_of(self.latent).to(torch.int8) if self._drawn else int8_signs(self.latent)
+    def product(self, values: Tensor, *, of_bits: bool) -> Tensor:
+        """``values @ self().T``, as :func:`bnnverify.training.products.sign_product` makes it."""
+        if self._space is None or not self._space.fits:
+            self._space = Workspace(self.latent)
+        if self._drawn:
+            self._space.signs.copy_(random_signs_of(self.latent))
+        else:
+            self._space.sign()
+        return sign_product(values, self._space, of_bits=of_bits)
 
     @property
     def _drawn(self) -> bool:
@@ -134,8 +141,8 @@ class BinaryLinear(nn.Module):
         self.weight, self.reads_bits = weight, reads_bits
 
     def forward(self, values: Tensor) -> Tensor:
-        if self.reads_bits and isinstance(self.weight, BinaryWeight):
-            return sign_product(values.flatten(1), self.weight.latent, self.weight.signs())
+        if isinstance(self.weight, BinaryWeight):
+            return self.weight.product(values.flatten(1), of_bits=self.reads_bits)
         return functional.linear(values.flatten(1), self.weight())
 
 
