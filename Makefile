@@ -8,10 +8,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --constraint constraints
 .PHONY: demo test lint bench
 
 demo: .venv/installed
-	@printf '\n$$ bnnverify robustness --eps 3\n\n'
-	@$(BIN)/bnnverify robustness --eps 3 || test $$? -eq 1
-	@printf '\n$$ bnnverify count --eps 3\n\n'
-	@$(BIN)/bnnverify count --eps 3 || test $$? -eq 1
+	@printf '\n$$ bnnverify robustness --index 3 --eps 3\n\n'
+	@$(BIN)/bnnverify robustness --index 3 --eps 3 || test $$? -eq 1
+	@printf '\n$$ bnnverify count --index 3 --eps 3\n\n'
+	@$(BIN)/bnnverify count --index 3 --eps 3 || test $$? -eq 1
 
 test: .venv/installed-all
 	$(BIN)/python -m pytest

@@ -4,8 +4,8 @@ import bnnverify as bv
 from bnnverify.data.bundled import bundled_images, bundled_network
 
 net, digits = bundled_network(), bundled_images()
-ball = bv.HammingBall(digits.values[0], radius=3)
+ball = bv.HammingBall(digits.values[3], radius=3)
 
 print(bv.robustness(net, ball))
 print(bv.count(net, ball).counts)
-print(bv.radius(net, digits.values[0], norm="hamming"))
+print(bv.radius(net, digits.values[3], norm="hamming"))

@@ -11,13 +11,25 @@ import pytest
 
 from bnnverify.data import load_dataset, resolve_input
 from bnnverify.data.arrays import read_npz
-from bnnverify.data.bundled import BUNDLED_IMAGES, bundled_images, bundled_names, bundled_network
+from bnnverify.data.bundled import (
+    BUNDLED_IMAGES,
+    BUNDLED_NETWORK,
+    DIGITS,
+    ROBUST_NETWORK,
+    bundled_images,
+    bundled_names,
+    bundled_network,
+)
 from bnnverify.errors import UsageError
 from bnnverify.inference import predict
 from bnnverify.network import Block, ThresholdInput
+from bnnverify.queries.results import Verdict
+from bnnverify.queries.robustness import robustness
+from bnnverify.regions import HammingBall
 from tests.paths import DATA, REPOSITORY, needs_data
 
 MAX_NETWORK_BYTES = 100_000
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_bundled_network_is_784_100_50_10_on_binarized_pixels() -> None:
@@ -63,11 +75,30 @@ def test_the_bundled_images_are_those_of_the_mnist_test_set() -> None:
 
 
 @needs_data
-def test_the_bundled_network_is_right_on_as_many_mnist_test_images_as_its_docstring_says() -> None:
+def test_the_bundled_networks_are_right_on_as_many_mnist_test_images_as_their_docstring_says() -> None:
     test = load_dataset("mnist:test", DATA)
-    correct = int((predict(bundled_network(), test.images) == test.labels).sum())
-    assert f"right on {correct:,} of the 10,000" in str(bundled_network.__doc__)
-    assert correct >= 9_300
+    plain, robust = (int((predict(bundled_network(name), test.images) == test.labels).sum()) for name in DIGITS)
+    assert f"right on {plain:,} of the 10,000" in str(bundled_network.__doc__)
+    assert f"``{ROBUST_NETWORK}``, on {robust:,}" in str(bundled_network.__doc__)
+
+
+@pytest.mark.slow
+@needs_data
+@pytest.mark.parametrize(("name", "verified"), [(BUNDLED_NETWORK, [90, 82, 61]), (ROBUST_NETWORK, [95, 91, 83])])
+def test_as_many_of_the_first_hundred_test_images_are_verified_as_the_readme_says(name, verified) -> None:
+    test, network = load_dataset("mnist:test", DATA), bundled_network(name)
+    right = predict(network, test.images[:100]) == test.labels[:100]
+    found = [
+        sum(
+            robustness(network, HammingBall(test.images[k], radius)).verdict is Verdict.HOLDS
+            for k in np.flatnonzero(right)
+        )
+        for radius in (1, 2, 3)
+    ]
+    assert found == verified
+    row = " | ".join(f"{count} %" for count in verified)
+    assert f"| `{name}` |" in README
+    assert f"| {row} |" in README
 
 
 def test_the_quickstart_runs_offline_and_prints_its_three_answers() -> None:

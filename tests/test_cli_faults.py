@@ -28,7 +28,7 @@ def test_the_bundled_network_needs_no_arguments(capsys):
     code, out, _ = run(capsys, "faults", *QUICK)
     lines = out.splitlines()
     assert code == 0
-    assert lines[0] == "mnist_784_100_50_10 on mnist_test20, rows 0:20: accuracy 85.00% without faults"
+    assert lines[0] == "mnist_784_100_50_10 on mnist_test20, rows 0:20: accuracy 95.00% without faults"
     assert [line.partition(":")[0] for line in lines[1:]] == ["ber 0.0001", "ber 0.001", "ber 0.01", "ber 0.1"]
 
 
@@ -44,7 +44,7 @@ def test_each_rate_is_one_json_line_with_the_campaigns_own_numbers(capsys):
         told.pop("name")
         assert {key: row[key] for key in told} == told
         assert row["low"] <= row["accuracy"] <= row["high"]
-        assert row["drop"] == pytest.approx(0.85 - row["accuracy"])
+        assert row["drop"] == pytest.approx(0.95 - row["accuracy"])
     assert [row["ber"] for row in rows] == [0.001, 0.01]
 
 

@@ -102,7 +102,7 @@ def test_backbones_trends_and_influence_of_a_known_function():
 
 def test_a_set_of_diverse_counterexamples_is_far_apart():
     network = bundled_network()
-    x = bundled_images().values[0]
+    x = bundled_images().values[3]
     diagram = bv.compile(network, bv.FreeBits(x, range(196, 212)))
     inputs, outcome = diagram.diverse(3, 2)
     bits = network.input.to_bits(inputs)

@@ -80,7 +80,7 @@ def test_the_examples_run(name: str):
     )
     assert found.returncode == 0, found.stderr
     assert "verdict=VIOLATED" in found.stdout
-    assert "80314530" in found.stdout
+    assert "79167793" in found.stdout
 
 
 def modules_with_examples() -> list[str]:

@@ -38,10 +38,10 @@ def load_groups(arguments: argparse.Namespace, network: Network) -> FeatureGroup
 
 
 def _bundled(arguments: argparse.Namespace) -> FeatureGroups | None:
-    from bnnverify.data.bundled import BUNDLED_NETWORK, bundled_features, bundled_names
+    from bnnverify.data.bundled import DIGITS, bundled_features, bundled_names
 
     model = arguments.model
-    if model == BUNDLED_NETWORK or model not in bundled_names() or Path(model).exists():
+    if model in DIGITS or model not in bundled_names() or Path(model).exists():
         return None
     return bundled_features(model)
 

@@ -122,7 +122,8 @@ class Diagram:
         bits, layer = self.bits_at(rows), self.network.input
         if not isinstance(layer, ThresholdInput):
             return bits
-        return np.array([layer.realize(self.instance, np.flatnonzero(row != self.region.center)) for row in bits])
+        pixels = [layer.realize(self.instance, np.flatnonzero(row != self.region.center)) for row in bits]
+        return np.array(pixels, dtype=np.int64).reshape(len(bits), self.network.n_inputs)
 
     def class_of(self, instance: ArrayLike | None = None) -> int:
         """The class of an instance by the diagram.
