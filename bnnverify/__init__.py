@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     from bnnverify.theories import OneHot as OneHot
     from bnnverify.theories import Theory as Theory
     from bnnverify.theories import Thermometer as Thermometer
+    from bnnverify.weightfaults import critical_bits as critical_bits
+    from bnnverify.weightfaults import failure_probabilities as failure_probabilities
+    from bnnverify.weightfaults import failure_probability as failure_probability
+    from bnnverify.weightfaults import tolerance as tolerance
+    from bnnverify.weightfaults import tolerance_of_set as tolerance_of_set
     from bnnverify.weightflips import WeightBit as WeightBit
     from bnnverify.weightflips import flip_weights as flip_weights
     from bnnverify.weightflips import weight_bits as weight_bits
@@ -79,6 +84,13 @@ _HOMES = {
     "bnnverify.queries.trojan": ("trojan",),
     "bnnverify.regions": ("CostBall", "FreeBits", "HammingBall", "PixelBox"),
     "bnnverify.theories": ("FeatureGroups", "Feature", "OneHot", "Theory", "Thermometer"),
+    "bnnverify.weightfaults": (
+        "critical_bits",
+        "failure_probabilities",
+        "failure_probability",
+        "tolerance",
+        "tolerance_of_set",
+    ),
     "bnnverify.weightflips": ("WeightBit", "flip_weights", "weight_bits"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

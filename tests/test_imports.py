@@ -127,6 +127,7 @@ ROOMS = [
     {"engines"},
     {"explanations"},
     {"queries"},
+    {"weightfaults"},
     {"vnnlib", "training", "faults"},
     {"reports"},
     {"cli"},

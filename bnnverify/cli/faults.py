@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnnverify.cli import protection
 from bnnverify.cli.options import add_options, free_bits, positive, rate
 from bnnverify.errors import UsageError
 
@@ -33,6 +34,7 @@ def add_commands(commands: Any) -> None:
     add_options(parser, ("model", "input", "index", "data"))
     _add_model_options(parser)
     _add_effort_options(parser)
+    protection.add_protection(parser)
     add_options(parser, ("seed", "json", "plot"))
     parser.set_defaults(run=run)
 
@@ -46,6 +48,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--layers", help="only these layers, the output layer being the last: 0,2", **listed)
     add("--rows", help="only these rows: neurons", **listed)
     add("--bits", help="only these bits: inputs of a neuron, or bits of a threshold", **listed)
+    add("--mask", help="only where this .npy of booleans (rows, bits) of one layer is true", type=Path, metavar="FILE")
     add("--by", help="strike one layer, row or bit after the other", choices=PARTS)
     add("--sigma", help="with --kind chip: spread of the rates' logarithm (default: 1)", type=_spread, default=1.0)
     add("--chip", help="keep the errors, or with --kind chip the rates, of this chip", type=_whole("a chip", 0))
@@ -66,21 +69,26 @@ def _add_effort_options(parser: argparse.ArgumentParser) -> None:
     add("--confidence", help="level of the intervals (default: 0.95)", type=rate, default=0.95, metavar="L")
     add("--interval", help="how they are made (default: wilson)", choices=INTERVALS, default="wilson")
     add("--jobs", help="threads (default: 1); results do not depend on them", type=_whole("threads", 1), default=1)
+    add("--cluster", help="run the trials on this Dask cluster: tcp://host:8786", metavar="ADDRESS")
     add("--out", help="store every trial in this SQLite file, and resume from it", type=Path, metavar="FILE.db")
     add("--export", help="write all trials as .csv, .json or .parquet", type=Path, metavar="FILE")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one line a rate as soon as it is known; exit code 0."""
+    """Print one line a rate as soon as it is known; exit code 0, or a plan of protection with its verdict's."""
     from bnnverify.cli import streams
     from bnnverify.cli.inputs import ALL, choose, load_network
     from bnnverify.cli.kernels import import_numba
     from bnnverify.cli.progress import RowProgress
 
+    if arguments.protect is not None:
+        protection.require_sense(arguments)
     _require_places(arguments)
     import_numba()
     network = load_network(arguments.model)
     chosen = choose(arguments, network, ALL)
+    if arguments.protect is not None:
+        return protection.answer(arguments, network, chosen)
     models = _models(arguments, network)
     task, effort = _work(arguments, network, (chosen.values, chosen.labels))
     from bnnverify.faults.campaign import stream
@@ -118,13 +126,14 @@ def _models(arguments: argparse.Namespace, network: Network) -> dict[str, FaultM
     from bnnverify.faults.sensitivity import parted
 
     found: dict[str, FaultModel] = {}
+    mask = _mask(arguments)
     for p in arguments.ber or DEFAULT_RATES:
         model = _cells(arguments, p)
         if arguments.by is None:
             chosen = {"layers": arguments.layers, "rows": arguments.rows, "bits": arguments.bits}
-            found[f"{p!r}"] = model.on(arguments.target, **chosen)
+            found[f"{p!r}"] = model.on(arguments.target, **chosen, mask=mask)
             continue
-        if arguments.rows or arguments.bits:
+        if arguments.rows or arguments.bits or mask is not None:
             raise UsageError("--by: it names rows and bits itself; take --layers to narrow it")
         width = arguments.threshold_bits
         parts = parted(
@@ -132,6 +141,12 @@ def _models(arguments: argparse.Namespace, network: Network) -> dict[str, FaultM
         )
         found |= {f"{p!r} {name}": part for name, part in parts.items()}
     return found
+
+
+def _mask(arguments: argparse.Namespace) -> Any:
+    from bnnverify.data.arrays import read_npy
+
+    return None if arguments.mask is None else read_npy(arguments.mask)
 
 
 def _cells(arguments: argparse.Namespace, p: float) -> FaultModel:
@@ -172,7 +187,7 @@ def _work(arguments: argparse.Namespace, network: Network, data: Any) -> tuple[T
         threshold_bits=arguments.threshold_bits,
         fresh_every=arguments.fresh_every,
     )
-    return task, Effort(arguments.trials, arguments.margin, arguments.jobs, arguments.out)
+    return task, Effort(arguments.trials, arguments.margin, arguments.jobs, arguments.out, arguments.cluster)
 
 
 def _row(

@@ -132,10 +132,23 @@ def compile_fault_kernels() -> None:
     import numpy as np
 
     from bnnverify import faults
+    from bnnverify.network import Block, Network, Output
 
-    network, _ = _small_networks()[0]
-    bits = np.where(np.random.default_rng(0).random((4, N_INPUTS)) < 0.5, -1, 1)
-    faults.run(network, (bits, np.zeros(4, dtype=np.int64)), [faults.Symmetric(1e-6), faults.Symmetric(0.1)], trials=2)
+    wide = np.where(np.random.default_rng(0).random((64, 1024)) < 0.5, -1, 1).astype(np.int8)
+    updated = Network((Block(wide, np.zeros(64, dtype=np.int64)),), Output(wide[:3, :64]))
+    for network in (_small_networks()[0][0], updated):
+        instances = wide[:4, : network.n_inputs], np.zeros(4, dtype=np.int64)
+        faults.run(network, instances, [faults.Symmetric(rate) for rate in (1e-6, 1e-4, 0.1)], trials=2)
+
+
+def compile_tolerance_kernels() -> None:
+    """The same for exact answers about flipped weight bits."""
+    from bnnverify import weightfaults
+    from bnnverify.weightfaults.least import load
+
+    load()
+    for network, center in _small_networks():
+        weightfaults.failure_probability(network, center, 1e-3, timeout=1)
 
 
 def _check_a_small_proof() -> None:

@@ -68,7 +68,13 @@ def _solvers() -> list[dict[str, str]]:
 
 
 def _compile() -> None:
-    from bnnverify.cli.kernels import compile_diagram_kernels, compile_fault_kernels, compile_kernels, import_numba
+    from bnnverify.cli.kernels import (
+        compile_diagram_kernels,
+        compile_fault_kernels,
+        compile_kernels,
+        compile_tolerance_kernels,
+        import_numba,
+    )
     from bnnverify.cli.streams import warn
     from bnnverify.reports.tables import duration
 
@@ -77,6 +83,7 @@ def _compile() -> None:
     compile_kernels()
     compile_diagram_kernels()
     compile_fault_kernels()
+    compile_tolerance_kernels()
     warn(f"kernels compiled or loaded in {duration(time.perf_counter() - start)}")
 
 

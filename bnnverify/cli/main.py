@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bnnverify import __version__
-from bnnverify.cli import faults, lists, models, predict, proofs, query, train, vnnlib
+from bnnverify.cli import faults, lists, models, predict, proofs, query, tolerance, train, vnnlib
 from bnnverify.cli.streams import silence_stdout, warn
 from bnnverify.errors import BnnverifyError, ReplayError, UsageError
 
@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bnnverify {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for family in (query, predict, faults, models, train, lists, proofs, vnnlib):
+    for family in (query, predict, faults, tolerance, models, train, lists, proofs, vnnlib):
         family.add_commands(commands)
     return parser
 

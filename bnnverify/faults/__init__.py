@@ -1,6 +1,6 @@
 """What happens to a network when the memory that holds it makes errors.
 
-``run`` measures; the models say which errors; ``stmram`` ties them to pulses and energy.
+``run`` measures; the models say which errors; ``stmram`` ties them to pulses and energy; ``plan_protection`` spends it.
 
 >>> from bnnverify.data.bundled import bundled_images, bundled_network
 >>> from bnnverify.faults import Symmetric, run
@@ -12,7 +12,9 @@ from bnnverify.faults.campaign import run
 from bnnverify.faults.cells import Cells, Target
 from bnnverify.faults.chips import ChipMap, Persistent
 from bnnverify.faults.differential import Differential, ResistiveCells, pair_rate
+from bnnverify.faults.memory import Memory
 from bnnverify.faults.model import FaultModel, Own, Together
+from bnnverify.faults.protection import ProtectionPlan, plan_protection
 from bnnverify.faults.rates import Asymmetric, Symmetric
 from bnnverify.faults.results import Campaign, FaultPoint
 from bnnverify.faults.secded import SecDed, SecDedCode
@@ -29,8 +31,10 @@ __all__ = [
     "Differential",
     "FaultModel",
     "FaultPoint",
+    "Memory",
     "Own",
     "Persistent",
+    "ProtectionPlan",
     "ResistiveCells",
     "SecDed",
     "SecDedCode",
@@ -41,5 +45,6 @@ __all__ = [
     "Where",
     "WriteErrors",
     "pair_rate",
+    "plan_protection",
     "run",
 ]

@@ -4,7 +4,7 @@ A trial's random numbers come from the seed, the model's description and the tri
 the same whatever ran before it, on how many threads, or in which process. Trials run in stages; a margin is looked at
 only between stages, so where a campaign stops does not depend on threads either. With a file every trial is stored as
 soon as it is known, and those that are there are not run again. The kernels release the interpreter lock: one trial a
-thread, each thread with its own copy of the packed words.
+thread, each thread with its own copy of the packed words; or many machines (:mod:`bnnverify.faults.cluster`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -69,6 +69,7 @@ def run(
     metric: Metric | None = None,
     seed: int = 0,
     jobs: int = 1,
+    cluster: str | None = None,
     out: str | Path | None = None,
     threshold_bits: int | None = None,
     fresh_every: int | None = None,
@@ -88,6 +89,8 @@ def run(
         metric: takes the classes ``(n,)`` of a trial and the labels, returns a number.
         seed: of everything random.
         jobs: threads; results do not depend on them.
+        cluster: address of a Dask scheduler whose workers run the trials instead, as in ``tcp://host:8786``; results do
+            not depend on it either.
         out: SQLite file where every trial is stored at once, and from which a campaign resumes.
         threshold_bits: width of stored thresholds; by default as narrow as each layer allows.
         fresh_every: instances that one drawing of errors lasts for, 1 for new errors at every read; by default all.
@@ -96,7 +99,7 @@ def run(
         A point for each model.
 
     Raises:
-        UsageError, UnsupportedError: if an option, or a model, makes no sense for this network.
+        UsageError, UnsupportedError: if an option, or a model, makes no sense for this network, or the cluster is gone.
         InputFormatError: if the data does not fit, or ``out`` is no file of trials.
 
     Complexity: a trial executes the data once, at most; see :mod:`bnnverify.faults.machine`.
@@ -104,7 +107,7 @@ def run(
     References: Hirtzlin et al., "Implementing Binarized Neural Networks with Magnetoresistive RAM without Error
     Correction", 2019.
     """
-    options = Effort(trials, margin, jobs, None if out is None else Path(out))
+    options = Effort(trials, margin, jobs, None if out is None else Path(out), cluster)
     task = make_task(
         network,
         data,
@@ -121,7 +124,7 @@ def run(
 
 @dataclass(frozen=True)
 class Effort:
-    """How far to go, on how many threads, and where trials are stored.
+    """How far to go, on how many threads or which cluster, and where trials are stored.
 
     Raises:
         UsageError: if a number is out of range.
@@ -131,6 +134,7 @@ class Effort:
     margin: float | None
     jobs: int
     out: Path | None
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("trials", 2), ("jobs", 1)):
@@ -139,6 +143,8 @@ class Effort:
                 raise UsageError(f"{name} {value!r}: expected an integer of at least {least}")
         if self.margin is not None and not 0 < self.margin < math.inf:
             raise UsageError(f"margin {self.margin!r}: expected a half-width above 0")
+        if self.cluster is not None and self.jobs > 1:
+            raise UsageError(f"jobs {self.jobs}: a cluster's workers bring their own threads; leave jobs out")
 
 
 def make_task(
@@ -180,11 +186,20 @@ def stream(task: Task, models: Models, options: Effort, seen: Seen = None) -> It
     """The points of a campaign, each as soon as it is finished; ``seen`` hears of every trial."""
     named = list(_named(models))
     store = nullcontext() if options.out is None else Store(options.out)
-    with store as opened:
+    with store as opened, _crew(task, options) as crew:
         for name, model in named:
             if opened is not None:
                 _require_name(model)
-            yield _point(task, name, model, options, opened, seen)
+            yield _point(task, name, model, options, opened, crew, seen)
+
+
+def _crew(task: Task, options: Effort) -> AbstractContextManager[Crew]:
+    """Who runs the trials: threads of this process, or a cluster."""
+    if options.cluster is None:
+        return nullcontext(lambda runner, numbers: runner.run(numbers, options.jobs))
+    from bnnverify.faults.cluster import crew
+
+    return crew(task, options.cluster)
 
 
 def _point(
@@ -193,11 +208,12 @@ def _point(
     model: FaultModel,
     options: Effort,
     store: Store | None,
+    crew: Crew,
     seen: Seen,
 ) -> FaultPoint:
     description = {"task": task.digest, "model": described(model)}
     key = key_of(description)
-    runner = _Runner(task, model)
+    runner = Runner(task, model)
     known: dict[int, Trial] = {}
     if store is not None:
         store.begin(key, model.ber, description)
@@ -205,7 +221,7 @@ def _point(
     met = None if options.margin is None else False
     found = None
     for stage in _stages(options):
-        for trial in runner.run([number for number in range(stage) if number not in known], options.jobs):
+        for trial in crew(runner, [number for number in range(stage) if number not in known]):
             known[trial.number] = trial
             if store is not None:
                 store.add(key, trial)
@@ -220,11 +236,11 @@ def _point(
     return runner.point(name, found, done, met)
 
 
-class _Runner:
+class Runner:
     """Runs the trials of one model, one a thread."""
 
     def __init__(self, task: Task, model: FaultModel) -> None:
-        self._task, self._model = task, model
+        self._task, self.model = task, model
         drawn_by = {"streams": STREAMS, "seed": task.seed, "model": described(model)}
         self._entropy = (int(key_of(drawn_by), 16),)
         self._prepared = Prepared(
@@ -238,10 +254,10 @@ class _Runner:
     def run(self, numbers: Sequence[int], jobs: int) -> Iterator[Trial]:
         """These trials, in whatever order they finish."""
         if jobs == 1 or len(numbers) < 2:
-            yield from map(self._trial, numbers)
+            yield from map(self.trial, numbers)
             return
         with ThreadPoolExecutor(jobs) as pool:
-            waiting = [pool.submit(self._trial, number) for number in numbers]
+            waiting = [pool.submit(self.trial, number) for number in numbers]
             try:
                 for future in as_completed(waiting):
                     yield future.result()
@@ -252,17 +268,17 @@ class _Runner:
     def interval(self, trials: Sequence[Trial]) -> Interval:
         """The interval of the metric's mean; a point where no fault can occur."""
         values = np.array([trial.value for trial in trials])
-        if self._model.ber == 0 and not any(trial.flips for trial in trials):
+        if self.model.ber == 0 and not any(trial.flips for trial in trials):
             return Interval(self.fault_free, self.fault_free, self.fault_free, self._task.level)
         return method_named(self._task.interval)(values, self._task.level, len(self._labels))
 
     def point(self, name: str | None, found: Interval, trials: tuple[Trial, ...], met: bool | None) -> FaultPoint:
         task = self._task
-        exact = found.low == found.high and self._model.ber == 0
+        exact = found.low == found.high and self.model.ber == 0
         return FaultPoint(
             name=name,
-            model=self._model,
-            ber=self._model.ber,
+            model=self.model,
+            ber=self.model.ber,
             metric=task.metric_name,
             value=found.mean,
             low=found.low,
@@ -276,7 +292,8 @@ class _Runner:
             met=met,
         )
 
-    def _trial(self, number: int) -> Trial:
+    def trial(self, number: int) -> Trial:
+        """One trial; any number of threads may ask at a time."""
         try:
             machine = self._machines.get_nowait()
         except queue.Empty:
@@ -304,6 +321,9 @@ class _Runner:
         if not math.isfinite(value):
             raise UsageError(f"metric {_name_of(self._task.metric)}: it returned {value}, expected a finite number")
         return value
+
+
+Crew: TypeAlias = Callable[[Runner, Sequence[int]], Iterator[Trial]]
 
 
 def _stages(options: Effort) -> Iterator[int]:

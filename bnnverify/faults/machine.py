@@ -17,12 +17,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnverify.bits import n_words
 from bnnverify.errors import UsageError
 from bnnverify.faults.cells import NO_CELLS, STORED, Cells, Contents, Positions, Target
 from bnnverify.faults.chips import ORDER
 from bnnverify.faults.flipping import bits_at, flip_rows
-from bnnverify.faults.increments import Columns, fits, n_differing
+from bnnverify.faults.increments import Columns, Sound, columns_of, fits, n_differing, sound_bytes
 from bnnverify.faults.layers import NO_FLIPS, FaultyLayer, image_order
 from bnnverify.faults.model import FaultModel
 from bnnverify.faults.stored import (
@@ -50,13 +49,13 @@ class Slab:
         rows: which instances.
         packed: the packed instances.
         entering: values that enter a layer, kept for the first one that faults can reach and for dense ones behind.
-        slacks: fault-free slacks of layers that can be brought up to date.
+        sound: what layers that can be brought up to date start from.
     """
 
     rows: slice
     packed: Values
     entering: dict[int, Values] = field(default_factory=dict)
-    slacks: dict[int, NDArray[np.int16]] = field(default_factory=dict)
+    sound: dict[int, Sound] = field(default_factory=dict)
 
 
 class Prepared:
@@ -151,10 +150,10 @@ class Prepared:
             if not self.start <= layer < len(self.network.blocks) or not isinstance(step, DenseStep):
                 continue
             n_in, n_out = self._block_size(layer)
-            room -= 128 * self.n_instances * n_words(n_out)
+            room -= self.n_instances * sound_bytes(n_in, n_out)
             if room < 0 or self.planes(layer) or step.gather is not None or not fits(step.neurons, n_in):
                 continue
-            columns = Columns(step, self.network.blocks[layer].weights)  # type: ignore[union-attr]
+            columns = columns_of(step, self.network.blocks[layer].weights)  # type: ignore[union-attr]
             if columns.pays(0, int((self.model.ber or 0) * n_in * n_out) if self._strikes(layer) else 0):
                 found[layer] = columns
         return found
@@ -174,7 +173,7 @@ class Prepared:
             if layer == self.start or layer in self.columns:
                 slab.entering[layer] = values
             if layer in self.columns:
-                slab.slacks[layer] = self.columns[layer].slacks(kernels, values)
+                slab.sound[layer] = self.columns[layer].sound(kernels, values)
             values = step.run(kernels, values)
         if self.start == len(program.steps):
             slab.entering[self.start] = values
@@ -187,6 +186,8 @@ class Machine:
     def __init__(self, prepared: Prepared) -> None:
         self._prepared, self._engine = prepared, prepared.engine
         self._layers = {cells.layer: prepared.layer(cells.layer) for cells in prepared.touched(*STORED)}
+        self._columns = {k: found.writable() if k in self._layers else found for k, found in prepared.columns.items()}
+        self._moves = {k: found.strike(NO_FLIPS) for k, found in self._columns.items()}
 
     def run(self, entropy: Sequence[int]) -> tuple[NDArray[np.int64], int]:
         """Classes ``(n_instances,)`` with faults drawn from this entropy, and how many bits were wrong."""
@@ -213,6 +214,9 @@ class Machine:
         try:
             yield self._strike(source)
         finally:
+            for number, columns in self._columns.items():
+                columns.strike(self._moves[number].flips)
+                self._moves[number] = columns.strike(NO_FLIPS)
             for layer in self._layers.values():
                 layer.undo()
 
@@ -229,6 +233,8 @@ class Machine:
         for number, layer in self._layers.items():
             weights, _ = wrong.get((Target.WEIGHTS, number), (NO_CELLS, 0))
             layer.load(weights, *wrong.get((Target.THRESHOLDS, number), (NO_CELLS, 0)))
+            if number in self._columns:
+                self._moves[number] = self._columns[number].strike(layer.flips)
         return found
 
     def _classes(self, slab: Slab, dynamic: _Dynamic) -> NDArray[np.int64]:
@@ -248,13 +254,12 @@ class Machine:
     def _step(self, layer: int, slab: Slab, values: Values) -> Values:
         """One layer, brought up to date where that is faster."""
         faulty = self._layers.get(layer)
-        columns = self._prepared.columns.get(layer)
+        columns = self._columns.get(layer)
         if columns is not None and (faulty is None or not faulty.moved_limits):
             before = slab.entering[layer]
-            n_changed = 0 if values is before else n_differing(values, before)
-            flips = NO_FLIPS if faulty is None else faulty.flips
-            if columns.pays(n_changed / len(values), flips.rows.size):
-                return columns.updated(values, before, slab.slacks[layer], flips)
+            n_changed, moves = n_differing(values, before), self._moves[layer]
+            if columns.pays(n_changed / len(values), moves.flips.rows.size):
+                return columns.updated(values, before, n_changed, slab.sound[layer], moves)
         step = self._engine.program.steps[layer] if faulty is None else faulty.step
         return step.run(self._engine.kernels, values)
 

@@ -48,7 +48,7 @@ def write_table(_typing: Any, parities: Any, part: Any, lookup: Any, table: Any,
     """
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        code = _Code(context, builder)
+        code = Code(context, builder)
         source = context.make_array(signature.args[0])(context, builder, args[0])
         target = context.make_array(signature.args[3])(context, builder, args[3])
         planes = cgutils.unpack_tuple(builder, source.shape)[1]
@@ -77,7 +77,7 @@ def add_chunk(_typing: Any, table: Any, offsets: Any, chunk: Any, row: Any, coun
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         arrays = [context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 1, 4)]
-        _ChunkAdder(_Code(context, builder), *arrays).emit(args[2], args[3])
+        _ChunkAdder(Code(context, builder), *arrays).emit(args[2], args[3])
         return context.get_dummy_value()
 
     return types.void(table, offsets, types.int64, types.int64, counters), emit
@@ -97,14 +97,14 @@ def compare(_typing: Any, counters: Any, row: Any, parities: Any, part: Any, odd
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         arrays = [context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 2, 5, 6)]
-        _Comparer(_Code(context, builder), *arrays).emit(row=args[1], part=args[3], odd=args[4])
+        _Comparer(Code(context, builder), *arrays).emit(row=args[1], part=args[3], odd=args[4])
         return context.get_dummy_value()
 
     signature = types.void(counters, types.int64, parities, types.int64, types.uint64, bounds, out)
     return signature, emit
 
 
-class _Code:
+class Code:
     """Vector loads, stores and three-operand logic for one builder."""
 
     def __init__(self, context: Any, builder: Any) -> None:
@@ -150,7 +150,7 @@ class _Code:
 class _ChunkAdder:
     """A tree of full adders whose standing operands are the lowest counter levels."""
 
-    def __init__(self, code: _Code, table: Any, offsets: Any, counters: Any) -> None:
+    def __init__(self, code: Code, table: Any, offsets: Any, counters: Any) -> None:
         self.code, self.builder = code, code.builder
         self.table, self.offsets, self.counters = table, offsets, counters
 
@@ -203,7 +203,7 @@ class _ChunkAdder:
 class _Comparer:
     """Compares from the lowest bit up: the highest bit in which count and bound differ decides."""
 
-    def __init__(self, code: _Code, counters: Any, parities: Any, bounds: Any, out: Any) -> None:
+    def __init__(self, code: Code, counters: Any, parities: Any, bounds: Any, out: Any) -> None:
         self.code, self.builder = code, code.builder
         self.counters, self.parities, self.bounds, self.out = counters, parities, bounds, out
 
