@@ -7,6 +7,7 @@ import pytest
 
 from bnnverify.data.bundled import bundled_images, bundled_network
 from bnnverify.inference import predict
+from bnnverify.reports.tables import plural
 from bnnverify.weightfaults import critical_bits, tolerance
 from bnnverify.weightflips import WeightBit, flip_weights
 from tests.cliworld import build_world, rows_of, run
@@ -57,7 +58,7 @@ def test_a_batch_prints_a_row_each_and_what_they_have_in_common(capsys, world):
     lines = out.splitlines()
     values = [tolerance(world.network, pixels).value for pixels in world.pixels[:4]]
     assert code == 0
-    assert [f"{n} flips to class" in line for n, line in zip(values, lines, strict=False)] == [True] * 4
+    assert [f"{plural(n, 'flip')} to class" in line for n, line in zip(values, lines, strict=False)] == [True] * 4
     assert lines[4].startswith("4 inputs: ")
     assert lines[5].startswith("flips: inputs  ")
 

@@ -274,14 +274,14 @@ def _chance(chance: dict[str, Any]) -> str:
 
 def _line(row: dict[str, Any]) -> str:
     """One row of a batch."""
-    from bnnverify.reports.tables import duration
+    from bnnverify.reports.tables import duration, plural
 
     given, witness = row["input"], row["witness"]
     index, label = given["index"], given["class"]
     if row["impossible"]:
         said = "impossible"
     elif row["value"] is not None:
-        said = f"{row['value']} flips to class {witness['class']}"
+        said = f"{plural(row['value'], 'flip')} to class {witness['class']}"
     else:
         said = f"more than {row['tolerated']} flips" + (f", at most {row['upper']}" if row["upper"] is not None else "")
     layers = ", ".join(f"{layer}: {'-' if n is None else n}" for layer, n in row["layers"].items())
@@ -298,8 +298,8 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
     values = sorted(row["value"] for row in rows if row["value"] is not None)
     counted = ", ".join(f"{n}: {values.count(n)}" for n in dict.fromkeys(values))
     least = min((row["lower"] for row in rows if not row["impossible"]), default=None)
-    tolerated = "no flips change any" if least is None else f"{_few(least - 1)} change none of them"
-    text = f"{plural(len(rows), 'input')}: {tolerated}"
+    needed = "no flips change any of them" if least is None else f"each takes at least {plural(least, 'flip')}"
+    text = f"{plural(len(rows), 'input')}: {needed}"
     return f"{text}\nflips: inputs  {counted}" if values else text
 
 
