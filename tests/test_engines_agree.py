@@ -33,7 +33,7 @@ def test_the_whole_array_oracle_equals_the_nested_loops():
     over_seeds(check, 0, BATCH)
 
 
-@pytest.mark.parametrize("first", batches(0, 20, 8))
+@pytest.mark.parametrize("first", batches(0, 20, 4))
 def test_all_engines_equal_brute_force_on_networks_of_bits(first):
     def check(rng):
         network = random_network(rng)
@@ -42,7 +42,7 @@ def test_all_engines_equal_brute_force_on_networks_of_bits(first):
     over_seeds(check, first, BATCH)
 
 
-@pytest.mark.parametrize("first", batches(10_000, 4, 3))
+@pytest.mark.parametrize("first", batches(10_000, 4, 2))
 def test_all_engines_equal_brute_force_on_networks_that_binarize_pixels(first):
     def check(rng):
         network = random_pixel_network(rng)
