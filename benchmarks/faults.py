@@ -153,7 +153,7 @@ def main() -> None:
     scale = IMAGES / options.images
     print(f"{network.name}, {len(options.rates)} rates x {TRIALS} trials x {IMAGES:,} images; seconds a trial")
     names = ("ours", "torch", "ratio", "loop", "ratio", "copies", "ratio", "flips", "loop", "ratio")
-    print(f"{'rate':>8}" + "".join(f"{name:>9}" for name in names))
+    print(f"{'rate':>8}" + "".join(f"{name:>11}" for name in names))
     totals = np.zeros(4)
     for rate in options.rates:
         cost = ours.cost(rate, options.rounds)
@@ -163,7 +163,7 @@ def main() -> None:
         totals += np.array([mine, vectorized, loop.trial, loop.copies]) * TRIALS
         told = [mine, vectorized, vectorized / mine, loop.trial, loop.trial / mine, loop.copies, loop.copies / mine]
         told += [cost.strike, loop.strike, loop.strike / cost.strike]
-        print(f"{rate:8.0e}" + "".join(f"{value:9.4g}" for value in told), flush=True)
+        print(f"{rate:8.0e}" + "".join(f"{value:11.4g}" for value in told), flush=True)
     print("all, minutes: " + ", ".join(f"{n} {m:.3g}" for n, m in zip(CONTENDERS, totals / 60, strict=True)))
     ratios = zip(CONTENDERS[1:], totals[1:] / totals[0], strict=True)
     print("ratios: " + ", ".join(f"{name} {ratio:.1f}" for name, ratio in ratios))
