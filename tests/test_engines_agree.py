@@ -33,7 +33,7 @@ def test_the_whole_array_oracle_equals_the_nested_loops():
     over_seeds(check, 0, BATCH)
 
 
-@pytest.mark.parametrize("first", batches(0, 20, 4))
+@pytest.mark.parametrize("first", batches(0, 20, 2))
 def test_all_engines_equal_brute_force_on_networks_of_bits(first):
     def check(rng):
         network = random_network(rng)
@@ -42,7 +42,7 @@ def test_all_engines_equal_brute_force_on_networks_of_bits(first):
     over_seeds(check, first, BATCH)
 
 
-@pytest.mark.parametrize("first", batches(10_000, 4, 2))
+@pytest.mark.parametrize("first", batches(10_000, 4, 1))
 def test_all_engines_equal_brute_force_on_networks_that_binarize_pixels(first):
     def check(rng):
         network = random_pixel_network(rng)
@@ -53,7 +53,8 @@ def test_all_engines_equal_brute_force_on_networks_that_binarize_pixels(first):
 
 @pytest.mark.parametrize("primes", [False, True], ids=["plainly", "modulo primes"])
 @pytest.mark.parametrize("road", [True, False], ids=["polynomials", "halves"])
-def test_every_road_of_pushforward_equals_brute_force(road, primes, monkeypatch):
+@pytest.mark.parametrize("first", [20_000, pytest.param(20_125, marks=pytest.mark.slow)])
+def test_every_road_of_pushforward_equals_brute_force(first, road, primes, monkeypatch):
     monkeypatch.setattr(pushforward._Problem, "by_polynomials", road)
     if primes:
         monkeypatch.setattr(pushforward, "PLAIN_BITS", 0)
@@ -65,7 +66,7 @@ def test_every_road_of_pushforward_equals_brute_force(road, primes, monkeypatch)
         case.check_counts(bv.Ties.LOWEST)
         case.check_verdict(bv.Ties.VIOLATE, None)
 
-    over_seeds(check, 20_000, BATCH)
+    over_seeds(check, first, BATCH // 2)
 
 
 def wide_network(rng, n_first):

@@ -69,14 +69,15 @@ def check_radius(rng, network, pixels, engine):
             assert answer.witness.label != label if target is None else answer.witness.label == target
 
 
+@pytest.mark.parametrize("first", [50_000, pytest.param(50_100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("engine", ["auto", *ENGINES])
-def test_radius_equals_brute_force_in_every_norm(engine):
+def test_radius_equals_brute_force_in_every_norm(engine, first):
     def check(rng):
         network = random_pixel_network(rng, max_inputs=7)
         pixels = rng.integers(0, network.input.max_value + 1, network.n_inputs)
         check_radius(rng, network, pixels, engine)
 
-    over_seeds(check, 50_000, n=200)
+    over_seeds(check, first, n=100)
 
 
 @pytest.mark.parametrize("engine", ["auto", *ENGINES])
