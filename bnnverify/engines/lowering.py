@@ -10,10 +10,10 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bnnverify.errors import UnsupportedError
 from bnnverify.network import Block, ConvBlock, Layer, MaxPool, Network, Shape
+from bnnverify.presolve.lower import window_cells
 
 MAX_WEIGHTS = 1 << 28
 
@@ -37,24 +37,10 @@ def _dense(block: Layer, shape: Shape) -> Block:
     return _dense_convolution(block, shape) if isinstance(block, ConvBlock) else _dense_pool(block, shape)
 
 
-def _window_cells(
-    shape: Shape, window: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int], counts: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Flat cell index of each window position, ``(windows, cells)``, and whether it is in the image."""
-    rows, columns = (
-        (np.arange(counts[a]) * stride[a] - padding[a])[:, None] + np.arange(window[a])[None, :] for a in (0, 1)
-    )
-    y = rows[:, None, :, None] + np.zeros_like(columns)[None, :, None, :]
-    x = columns[None, :, None, :] + np.zeros_like(rows)[:, None, :, None]
-    inside = (y >= 0) & (y < shape[1]) & (x >= 0) & (x < shape[2])
-    flat = (y * shape[2] + x).reshape(counts[0] * counts[1], -1)
-    return flat, inside.reshape(flat.shape)
-
-
 def _dense_convolution(block: ConvBlock, shape: Shape) -> Block:
     out_channels, in_channels = block.weights.shape[:2]
     _, height, width = block.output_shape(shape)
-    cells, inside = _window_cells(shape, block.weights.shape[2:], block.stride, block.padding, (height, width))
+    cells, inside = window_cells(shape, block.weights.shape[2:], block.stride, block.padding, (height, width))
     dense = np.zeros((out_channels, height * width, in_channels, shape[1] * shape[2]), dtype=np.int8)
     kernel = block.weights.reshape(out_channels, in_channels, -1)
     patch, position = np.nonzero(inside)
@@ -65,7 +51,7 @@ def _dense_convolution(block: ConvBlock, shape: Shape) -> Block:
 
 def _dense_pool(block: MaxPool, shape: Shape) -> Block:
     channels, height, width = block.output_shape(shape)
-    cells, _ = _window_cells(shape, block.size, block.stride, (0, 0), (height, width))
+    cells, _ = window_cells(shape, block.size, block.stride, (0, 0), (height, width))
     dense = np.zeros((channels, height * width, channels, shape[1] * shape[2]), dtype=np.int8)
     windows = np.arange(height * width)[:, None]
     for channel in range(channels):
