@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnverify.cli import protection
-from bnnverify.cli.options import add_options, free_bits, positive, rate
+from bnnverify.cli.options import add_options, free_bits, number, positive, rate, rates
 from bnnverify.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_commands(commands: Any) -> None:
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     listed: dict[str, Any] = {"type": free_bits, "metavar": "LIST"}
-    add("--ber", help="bit-error rates (default: 1e-4,1e-3,1e-2,1e-1)", type=_rates, metavar="P,..")
+    add("--ber", help="bit-error rates (default: 1e-4,1e-3,1e-2,1e-1)", type=rates, metavar="P,..")
     add("--kind", help="which errors (default: symmetric)", choices=KINDS, default="symmetric")
     add("--target", help="what they strike (default: weights)", choices=TARGETS, default="weights")
     add("--layers", help="only these layers, the output layer being the last: 0,2", **listed)
@@ -260,25 +260,7 @@ def _save(arguments: argparse.Namespace, network: Network, points: Sequence[Faul
         save_figure(axes.figure, arguments.plot)
 
 
-def _rates(text: str) -> tuple[float, ...]:
-    """
-    >>> _rates("1e-3,0.01")
-    (0.001, 0.01)
-    """
-    found = tuple(rate(part) for part in text.split(",") if part.strip())
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected bit-error rates such as 1e-3,1e-2")
-    return tuple(dict.fromkeys(found))
-
-
-def _spread(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a spread of at least 0")
-    return value
+_spread = number("a spread of at least 0", lambda value: 0 <= value < math.inf)
 
 
 def _whole(what: str, least: int | None) -> Any:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bnnverify.cli.options import add_options
+from bnnverify.cli.options import add_options, number
 
 INSPECT = "shapes, bits, bytes, operations and constant neurons, layer by layer"
 CONVERT = "read a model of any known format, check it against its floats, save it as .npz"
@@ -111,14 +111,7 @@ def _shape(text: str) -> tuple[int, ...]:
     return tuple(int(size) for size in text.split("x"))
 
 
-def _epsilon(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of at least 0")
-    return value
+_epsilon = number("a number of at least 0", lambda value: 0 <= value < math.inf)
 
 
 def _named(text: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,37 +115,36 @@ def _integer(least: int, what: str) -> Any:
     return parse
 
 
-def seconds(text: str) -> float:
-    """A positive, finite number of seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
-    return value
+def number(expected: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """A parser of numbers that fit; NaN, which fits no comparison, and what is no number are refused alike."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
+        return value
+
+    return parse
 
 
-def positive(text: str) -> float:
-    """A positive, finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
-    return value
+seconds = number("a number of seconds above 0", lambda value: 0 < value < math.inf)
+positive = number("a number above 0", lambda value: 0 < value < math.inf)
+rate = number("a bit-error rate between 0 and 1", lambda value: 0 <= value <= 1)
 
 
-def rate(text: str) -> float:
-    """A probability."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a bit-error rate between 0 and 1")
-    return value
+def rates(text: str) -> tuple[float, ...]:
+    """Different bit-error rates, in the order in which they are given.
+
+    >>> rates("1e-3,0.01")
+    (0.001, 0.01)
+    """
+    found = tuple(rate(part) for part in text.split(",") if part.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected bit-error rates such as 1e-3,1e-2")
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bnnverify.cli.options import add_options, free_bits, rate
+from bnnverify.cli.options import add_options, free_bits, rates
 from bnnverify.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def add_commands(commands: Any) -> None:
     add("--rows", help="flips in these rows only: neurons, channels, classes", **listed)
     add("--per-layer", help="ask the same of each layer alone", action="store_true")
     add("--limit", help="look no further than N flips", type=_whole, metavar="N")
-    add("--ber", help="the probability of another class at these bit-error rates", type=_rates, metavar="P,..")
+    add("--ber", help="the probability of another class at these bit-error rates", type=rates, metavar="P,..")
     add(
         "--critical",
         help="rank the N single bits that change most inputs, of all rows or those of --index",
@@ -333,17 +333,6 @@ def _rank(arguments: argparse.Namespace, network: Network, chosen: Chosen) -> in
     streams.answer(table(("weight", "changed", "share"), rows, "lrr"))
     streams.answer(f"exact, in {duration(found.seconds)}; a weight is layer:row:weight")
     return 0
-
-
-def _rates(text: str) -> tuple[float, ...]:
-    """
-    >>> _rates("1e-3,0.01")
-    (0.001, 0.01)
-    """
-    found = tuple(dict.fromkeys(rate(part) for part in text.split(",") if part.strip()))
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected bit-error rates such as 1e-3,1e-2")
-    return found
 
 
 def _whole(text: str) -> int:
