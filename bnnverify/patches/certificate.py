@@ -62,10 +62,6 @@ class PatchCertificate:
             )
 
     @property
-    def n_factors(self) -> int:
-        return int(self.site_offsets.size - 1)
-
-    @property
     def n_nogoods(self) -> int:
         return int(self.nogood_offsets.size - 1)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bnnverify.errors import UnsupportedError, UsageError
 from bnnverify.inference.reference import layer_values
-from bnnverify.network import Block, ConvBlock, MaxPool, Network, Output, QuantizedInput
+from bnnverify.network import Block, ConvBlock, MaxPool, Network, Output
 from bnnverify.weightflips import WeightBit
 
 Longs = NDArray[np.int64]
@@ -87,14 +87,6 @@ def stored_layers(network: Network) -> dict[int, Stored]:
     """The layers that store weights, by number."""
     layers = enumerate((*network.blocks, network.output))
     return {number: layer for number, layer in layers if not isinstance(layer, MaxPool)}
-
-
-def read_values(network: Network, instance: NDArray[np.generic]) -> Longs:
-    """An instance as the bits or levels that the first layer reads, ``(n_inputs,)``."""
-    layer = network.input
-    read = layer.to_levels(instance) if isinstance(layer, QuantizedInput) else layer.to_bits(instance)
-    values: Longs = read.reshape(-1).astype(np.int64)
-    return values
 
 
 def struck_bits(network: Network, strikes: Strikes) -> tuple[WeightBit, ...]:
